@@ -1,0 +1,170 @@
+// Package listing is the domain: what a listing is, how listings are searched, and the questions that are expensive to answer.
+package listing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"strata/app/freshness"
+)
+
+// The errors that a Store or Service returns, beside those of the context.
+var (
+	ErrNotFound     = errors.New("not found")                // no such listing or city
+	ErrConflict     = errors.New("changed by somebody else") // the version that the caller named is no longer the present one
+	ErrUnknownCity  = errors.New("no such city")             // a listing names a city that is not in the table of cities
+	ErrUnknownAgent = errors.New("no such agent")            // a listing names an agent that does not exist
+	ErrCursor       = errors.New("not a cursor that this service issued for this sort order")
+	ErrUnavailable  = errors.New("the database cannot be reached") // connection refused, lost, or not free in time
+)
+
+// PropertyType is what is offered.
+type PropertyType string
+
+// The property types.
+const (
+	Apartment PropertyType = "apartment"
+	Studio    PropertyType = "studio"
+	House     PropertyType = "house"
+	Townhouse PropertyType = "townhouse"
+	Villa     PropertyType = "villa"
+	Loft      PropertyType = "loft"
+)
+
+// Offer is how it is offered.
+type Offer string
+
+// The offers.
+const (
+	Sale Offer = "sale"
+	Rent Offer = "rent" // the price is a month's
+)
+
+// Status is where a listing stands. Searches and statistics count active ones only: a sold flat must not look for sale.
+type Status string
+
+// The statuses.
+const (
+	Active    Status = "active"
+	Reserved  Status = "reserved"
+	Sold      Status = "sold" // or let
+	Withdrawn Status = "withdrawn"
+)
+
+// Listing is one property on offer, as it is stored.
+type Listing struct {
+	ID          int64        `json:"id"`
+	Title       string       `json:"title"`
+	Description string       `json:"description"`
+	City        string       `json:"city"`    // slug of a City, such as "lisbon"
+	Region      string       `json:"region"`  // the city's
+	Country     string       `json:"country"` // the city's, ISO 3166-1 alpha-2
+	Type        PropertyType `json:"type"`
+	Offer       Offer        `json:"offer"`
+	PriceMinor  int64        `json:"price_minor"` // in hundredths of Currency
+	Currency    string       `json:"currency"`    // ISO 4217
+	Bedrooms    int          `json:"bedrooms"`
+	Bathrooms   int          `json:"bathrooms"`
+	AreaM2      float64      `json:"area_m2"`
+	Latitude    float64      `json:"latitude"`  // degrees, WGS 84
+	Longitude   float64      `json:"longitude"` // degrees, WGS 84
+	Amenities   []string     `json:"amenities"` // sorted; never nil
+	Status      Status       `json:"status"`
+	AgentID     int64        `json:"agent_id"`
+	CreatedAt   time.Time    `json:"created_at"`
+	UpdatedAt   time.Time    `json:"updated_at"`
+	Version     int64        `json:"version"` // grows with every change, whoever makes it
+}
+
+// Draft is what a writer decides about a listing. The rest of it comes from the database: id, region, country, times, version.
+type Draft struct {
+	Title       string
+	Description string
+	City        string
+	Type        PropertyType
+	Offer       Offer
+	PriceMinor  int64
+	Currency    string
+	Bedrooms    int
+	Bathrooms   int
+	AreaM2      float64
+	Latitude    float64
+	Longitude   float64
+	Amenities   []string
+	Status      Status
+	AgentID     int64
+}
+
+// Draft returns the part of the listing that a writer decides.
+func (l *Listing) Draft() Draft {
+	return Draft{
+		Title: l.Title, Description: l.Description, City: l.City, Type: l.Type, Offer: l.Offer,
+		PriceMinor: l.PriceMinor, Currency: l.Currency, Bedrooms: l.Bedrooms, Bathrooms: l.Bathrooms, AreaM2: l.AreaM2,
+		Latitude: l.Latitude, Longitude: l.Longitude, Amenities: l.Amenities, Status: l.Status, AgentID: l.AgentID,
+	}
+}
+
+// Page is one page of a search. Its items are whole listings, in the order asked for.
+type Page struct {
+	Items []Listing `json:"items"` // never nil
+	Next  string    `json:"next"`  // cursor of the page that follows; empty on the last
+}
+
+// City is a place where listings can be, and how many are active there.
+type City struct {
+	Slug      string  `json:"slug"`
+	Name      string  `json:"name"`
+	Region    string  `json:"region"`
+	Country   string  `json:"country"` // ISO 3166-1 alpha-2
+	Latitude  float64 `json:"latitude"`
+	Longitude float64 `json:"longitude"`
+	ForSale   int64   `json:"for_sale"`
+	ForRent   int64   `json:"for_rent"`
+}
+
+// CityStats is the expensive question: what does a city cost? Active listings only.
+type CityStats struct {
+	City      string      `json:"city"`
+	Listings  int64       `json:"listings"`
+	Groups    []TypeStats `json:"groups"`     // by offer, then type; only those with listings; never nil
+	UpdatedAt time.Time   `json:"updated_at"` // of the city's most recently changed listing of any status; zero time without one
+}
+
+// TypeStats are the prices of one offer and property type in a city. Percentiles are interpolated (percentile_cont).
+type TypeStats struct {
+	Offer      Offer        `json:"offer"`
+	Type       PropertyType `json:"type"`
+	Listings   int64        `json:"listings"`
+	Currency   string       `json:"currency"`     // prices of other currencies are left out of the percentiles
+	PriceMinor Percentiles  `json:"price_minor"`  // hundredths of Currency
+	PerM2Minor Percentiles  `json:"per_m2_minor"` // hundredths of Currency a square metre
+}
+
+// Percentiles of a price.
+type Percentiles struct {
+	P10    float64 `json:"p10"`
+	Median float64 `json:"median"`
+	P90    float64 `json:"p90"`
+}
+
+// Store is where listings live: Postgres. Its reads add their stamp to the context's collector (freshness.Depend) if the context
+// has one. Its writes return the id of their transaction.
+type Store interface {
+	// Listing returns one listing of any status, or ErrNotFound.
+	Listing(ctx context.Context, id int64) (Listing, error)
+	// Search returns one page. It returns ErrCursor for a cursor that it did not issue for the query's sort order.
+	Search(ctx context.Context, q Query) (Page, error)
+	// Cities returns all cities, the largest first.
+	Cities(ctx context.Context) ([]City, error)
+	// CityStats returns a city's statistics, or ErrNotFound.
+	CityStats(ctx context.Context, city string) (CityStats, error)
+
+	// Create stores a new listing. It returns ErrUnknownCity or ErrUnknownAgent if the draft names one.
+	Create(ctx context.Context, d Draft) (Listing, freshness.XID, error)
+	// Update replaces a listing if version is 0 or its present version, and returns it with what it replaced. Else it returns
+	// ErrConflict, or ErrNotFound, or as Create does.
+	Update(ctx context.Context, id, version int64, d Draft) (now, before Listing, xid freshness.XID, err error)
+	// Delete removes a listing if version is 0 or its present version, and returns what it removed. Else as Update.
+	Delete(ctx context.Context, id, version int64) (Listing, freshness.XID, error)
+}
