@@ -102,9 +102,12 @@ func NewLedger(cfg Config) *Ledger {
 // The result is shared and must not be changed.
 func (l *Ledger) AsOf() *AsOf { return l.asOf.Load() }
 
-// Blind reports whether the ledger has heard nothing for so long that its verdicts no longer bound an entry's age.
-func (l *Ledger) Blind(now time.Time) bool {
-	return now.Sub(l.asOf.Load().Time) > l.cfg.BlindAfter
+// Horizon returns what the ledger vouches for, how long ago that was, and whether it is blind: whether it has heard nothing for so long that its
+// verdicts no longer bound an entry's age. Like AsOf it must be asked before judging. It reads the clock once.
+func (l *Ledger) Horizon() (asOf *AsOf, age time.Duration, blind bool) {
+	asOf = l.asOf.Load()
+	age = time.Since(asOf.Time)
+	return asOf, age, age > l.cfg.BlindAfter
 }
 
 // Judge says whether a value with this stamp is still true, as far as the ledger knows. If seen is not nil it is the

@@ -171,16 +171,16 @@ func TestLedgerThatIsFullForgetsAllAndStaysTruthful(t *testing.T) {
 func TestBlindLedgerSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLedger(Config{BlindAfter: time.Second})
-		if !l.Blind(time.Now()) {
+		if _, _, blind := l.Horizon(); !blind {
 			t.Error("a ledger without a poll is not blind")
 		}
 		poll(t, l, "2:2:")
 		time.Sleep(time.Second)
-		if l.Blind(time.Now()) {
-			t.Error("blind after exactly BlindAfter")
+		if asOf, age, blind := l.Horizon(); blind || age != time.Second || asOf != l.AsOf() {
+			t.Errorf("after exactly BlindAfter: age %v, blind %v", age, blind)
 		}
 		time.Sleep(time.Millisecond)
-		if !l.Blind(time.Now()) {
+		if _, _, blind := l.Horizon(); !blind {
 			t.Error("not blind after more than BlindAfter")
 		}
 	})

@@ -1,0 +1,154 @@
+package cache
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/sony/gobreaker/v2"
+
+	"strata/app/telemetry"
+)
+
+type observer = prometheus.Observer
+
+type metrics struct {
+	requests    *prometheus.CounterVec // level, layer, class, outcome, strategy
+	loads       *prometheus.CounterVec // class, result
+	loadSeconds *prometheus.HistogramVec
+	coalesced   *prometheus.CounterVec
+	evictions   *prometheus.CounterVec
+	breakerOpen prometheus.Gauge
+
+	l2Get, l2Set, l2Delete observer
+}
+
+func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
+	auto := promauto.With(reg)
+	m := &metrics{
+		requests: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: telemetry.MetricCacheRequests,
+			Help: "Reads of a cache layer by what it said. Hit ratio of a layer: hit / (hit+miss+expired+invalidated+stale); never average layers.",
+		}, []string{"level", "layer", "class", "outcome", "strategy"}),
+		loads: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: telemetry.MetricCacheLoads,
+			Help: "Loads of a value from the origin by result. Errors mean that the database fails or is slow: see the database's own board.",
+		}, []string{"class", "result"}),
+		loadSeconds: auto.NewHistogramVec(
+			telemetry.LatencyHistogram(telemetry.MetricCacheLoadDuration, "Time to load a value from the origin: what a miss costs."), []string{"class"}),
+		coalesced: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: telemetry.MetricCacheCoalesced,
+			Help: "Reads that waited for another read's load instead of starting their own.",
+		}, []string{"class", "scope"}),
+		evictions: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: telemetry.MetricCacheEvictions,
+			Help: "Entries that L1 dropped to stay within its capacity. A steady stream means that the working set does not fit.",
+		}, []string{"level", "reason"}),
+		breakerOpen: auto.NewGauge(prometheus.GaugeOpts{
+			Name: telemetry.MetricRedisBreakerState,
+			Help: "1 while Redis is not asked because it failed repeatedly, 0.5 while one request tries it, 0 otherwise.",
+		}),
+	}
+	operation := auto.NewHistogramVec(
+		telemetry.LatencyHistogram(telemetry.MetricCacheOperationDuration, "Time of one operation on a cache layer, as its caller waits for it."), []string{"layer", "operation"})
+	m.l2Get, m.l2Set, m.l2Delete = operation.WithLabelValues("l2", "get"), operation.WithLabelValues("l2", "set"), operation.WithLabelValues("l2", "delete")
+
+	capacity := auto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: telemetry.MetricCacheCapacity, Help: "Bytes that L1 may hold at a level.",
+	}, []string{"level"})
+	capacity.WithLabelValues(Views.String()).Set(float64(cfg.ViewsL1Bytes))
+	capacity.WithLabelValues(Data.String()).Set(float64(cfg.DataL1Bytes))
+	for _, level := range []Level{Views, Data} {
+		m.evictions.WithLabelValues(level.String(), "size")
+	}
+	info := auto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: telemetry.MetricStrategyInfo, Help: "1 for the strategy that requests use unless a laboratory's request chooses another.",
+	}, []string{"strategy"})
+	for _, s := range Strategies() {
+		info.WithLabelValues(s.String()).Set(0)
+	}
+	info.WithLabelValues(cfg.Strategy.String()).Set(1)
+	return m
+}
+
+func (m *metrics) breaker(state gobreaker.State) {
+	m.breakerOpen.Set(map[gobreaker.State]float64{gobreaker.StateOpen: 1, gobreaker.StateHalfOpen: 0.5}[state])
+}
+
+// classMetrics are the children that one class needs, looked up once so that no request has to.
+type classMetrics struct {
+	requests    [strategies][layers][outcomes]prometheus.Counter
+	loads       map[string]prometheus.Counter // by result
+	loadSeconds observer
+	coalesced   prometheus.Counter
+	evictions   prometheus.Counter
+}
+
+func (m *metrics) forClass(level Level, class string, used func(Strategy) bool) *classMetrics {
+	c := &classMetrics{evictions: m.evictions.WithLabelValues(level.String(), "size")}
+	for _, s := range Strategies() {
+		l1, l2 := s.keeps(level)
+		for layer, kept := range [layers]bool{L1: l1, L2: l2} {
+			if !kept || !used(s) {
+				continue
+			}
+			for o := Hit; o < outcomes; o++ {
+				if o == Stale {
+					continue // what becomes of an expired entry is counted with the answers, so that each read has one outcome
+				}
+				c.requests[s][layer][o] = m.requests.WithLabelValues(level.String(), Layer(layer).String(), class, o.String(), s.String())
+			}
+		}
+	}
+	c.coalesced = m.coalesced.WithLabelValues(class, "replica")
+	if level == Data {
+		c.loads = make(map[string]prometheus.Counter)
+		for _, result := range []string{"ok", "not_found", "error"} {
+			c.loads[result] = m.loads.WithLabelValues(class, result)
+		}
+		c.loadSeconds = m.loadSeconds.WithLabelValues(class)
+	}
+	return c
+}
+
+func (c *classMetrics) count(s Strategy, layer Layer, o Outcome) {
+	if counter := c.requests[s][layer][o]; counter != nil {
+		counter.Inc()
+	}
+}
+
+// l1Size says how much one L1 store holds.
+type l1Size struct {
+	level   Level
+	entries func() int
+	bytes   func() uint64
+}
+
+// l1Collector sums the sizes of all L1 stores of a level when it is scraped.
+type l1Collector struct {
+	layers         *Layers
+	entries, bytes *prometheus.Desc
+}
+
+func newL1Collector(layers *Layers) *l1Collector {
+	level := []string{"level"}
+	return &l1Collector{
+		layers:  layers,
+		entries: prometheus.NewDesc(telemetry.MetricCacheEntries, "Entries that L1 holds.", level, nil),
+		bytes:   prometheus.NewDesc(telemetry.MetricCacheSize, "Bytes that L1 holds: encoded values and an estimate of what an entry costs beside.", level, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *l1Collector) Describe(ch chan<- *prometheus.Desc) { ch <- c.entries; ch <- c.bytes }
+
+// Collect implements prometheus.Collector.
+func (c *l1Collector) Collect(ch chan<- prometheus.Metric) {
+	var entries, bytes [levels]float64
+	for _, size := range c.layers.l1Sizes() {
+		entries[size.level] += float64(size.entries())
+		bytes[size.level] += float64(size.bytes())
+	}
+	for level := range Level(levels) {
+		ch <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, entries[level], level.String())
+		ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, bytes[level], level.String())
+	}
+}

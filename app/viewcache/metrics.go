@@ -1,0 +1,53 @@
+package viewcache
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"strata/app/cache"
+	"strata/app/telemetry"
+)
+
+// sampled: one answer in so many is observed by the histograms. They show a distribution, and an observation of each hit would cost more than
+// the hit's look-up.
+const sampled = 16
+
+type metrics struct {
+	staleness [4]prometheus.Observer // by strategy
+	age       prometheus.Observer
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	auto := promauto.With(reg)
+	staleness := auto.NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricServedStaleness,
+		"How old an answer may have been when it left: the time since its as-of time, or since it was filled where a strategy knows no better. One answer in 16. "+
+			"More than 0.25 s with strategy stamped means that the feed is late."), []string{"strategy"})
+	m := &metrics{age: auto.NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricCacheEntryAge,
+		"Time since a served entry was read from the database. One answer in 16."), []string{"level"}).WithLabelValues(cache.Views.String())}
+	for _, s := range cache.Strategies() {
+		m.staleness[s] = staleness.WithLabelValues(s.String())
+	}
+	return m
+}
+
+// observe returns how old an answer may be, or a negative duration if nothing is known of it, and feeds the histograms now and then.
+func (m *metrics) observe(s cache.Strategy, result cache.Result, now time.Time) time.Duration {
+	old := time.Duration(-1)
+	switch {
+	case !result.AsOf.IsZero():
+		old = max(0, now.Sub(result.AsOf))
+	case !result.Filled.IsZero():
+		old = max(0, now.Sub(result.Filled))
+	}
+	if old < 0 || rand.Uint32N(sampled) != 0 {
+		return old
+	}
+	m.staleness[s].Observe(old.Seconds())
+	if result.Source == telemetry.SourceViewL1 || result.Source == telemetry.SourceViewL2 {
+		m.age.Observe(now.Sub(result.Filled).Seconds())
+	}
+	return old
+}

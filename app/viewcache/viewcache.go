@@ -1,0 +1,165 @@
+// Package viewcache keeps whole HTTP responses. A view is stamped with everything that was read to build it, so it is refused exactly
+// when one of those things changed, and nobody keeps a list of URLs to purge.
+package viewcache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"strata/app/cache"
+	"strata/app/telemetry"
+)
+
+// Config holds the settings of the view cache. Zero values mean the defaults.
+type Config struct {
+	TTL time.Duration // of a view of strategy stamped; 10 min
+}
+
+// Key names a view.
+type Key struct {
+	Class string // listing, page, cities or stats: the label of its metrics
+	Text  string // canonical: requests that mean the same have the same. It outlives the request
+}
+
+// LocalSource is the name of the Fiber local in which a request's telemetry.Source is left for whoever counts answers.
+const LocalSource = "strata.source"
+
+// errOrigin is what a handler's 5xx becomes, so that an older view may stand in for it.
+var errOrigin = errors.New("the handler answered with a server error")
+
+// Views keeps the responses of the routes that it is put in front of.
+type Views struct {
+	layers  *cache.Layers
+	classes map[string]*cache.Layered[string, *view]
+	metrics *metrics
+}
+
+// New returns a view cache over the process's layers.
+func New(cfg Config, layers *cache.Layers, tel *telemetry.Telemetry) *Views {
+	v := &Views{layers: layers, classes: make(map[string]*cache.Layered[string, *view]), metrics: newMetrics(tel.Registry)}
+	// Shares of L1: single listings are many and small, pages are fewer and twenty times as big, the rest is one or one a city.
+	for class, share := range map[string]float64{"listing": 0.5, "page": 0.45, "stats": 0.04, "cities": 0.01} {
+		v.classes[class] = cache.New(layers, cache.Class[string, *view]{
+			Name: class, Level: cache.Views, Share: share, TTL: cfg.TTL,
+			Key:    func(text string) string { return text },
+			Encode: encode, Decode: decode,
+		})
+	}
+	return v
+}
+
+// Handler answers GET requests from the cache, or lets the handlers behind it answer and keeps what they say. key names the view
+// that a request asks for; with ok false the request passes by the views. Every answer to a GET gets ETag, Cache-Status, Strata-As-Of, Age and
+// Server-Timing, and a request whose If-None-Match names the ETag gets 304.
+func (v *Views) Handler(key func(*fiber.Ctx) (Key, bool)) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		if m := c.Method(); m != fiber.MethodGet && m != fiber.MethodHead {
+			return c.Next()
+		}
+		ctx := c.UserContext()
+		k, ok := key(c)
+		if !ok || !v.layers.Keeps(ctx, cache.Views) {
+			return v.pass(c, ctx)
+		}
+		views := v.classes[k.Class]
+		if hit, result, ok := views.Lookup(ctx, k.Text); ok {
+			v.write(c, hit)
+			v.finish(c, hit.etag, result, nil)
+			return nil
+		}
+		return v.fill(c, ctx, views, k.Text)
+	}
+}
+
+// pass lets the handlers answer and keeps nothing.
+func (v *Views) pass(c *fiber.Ctx, ctx context.Context) error {
+	ctx, trail := cache.Follow(ctx)
+	c.SetUserContext(ctx)
+	if err := c.Next(); err != nil {
+		return err
+	}
+	etag := string(c.Response().Header.Peek(fiber.HeaderETag))
+	if etag == "" && c.Response().StatusCode() == fiber.StatusOK {
+		etag = etagOf(c.Response().Body())
+	}
+	v.finish(c, etag, cache.Result{Source: telemetry.SourcePostgres}, trail)
+	return nil
+}
+
+// fill gets the view from L2, from another request that is making it, or from the handlers.
+func (v *Views) fill(c *fiber.Ctx, ctx context.Context, views *cache.Layered[string, *view], key string) error {
+	ctx, trail := cache.Follow(ctx)
+	answered := false // by the handlers, for this very request
+	got, result, err := views.Fill(ctx, key, func(ctx context.Context) (*view, error) {
+		answered = true
+		c.SetUserContext(ctx)
+		if err := c.Next(); err != nil {
+			return nil, err
+		}
+		made := capture(c)
+		switch {
+		case made.status >= fiber.StatusInternalServerError:
+			return nil, errOrigin
+		case made.status != fiber.StatusOK:
+			return made, cache.ErrDoNotKeep
+		}
+		return made, nil
+	})
+	c.SetUserContext(ctx) // without the collector of the load
+	if errors.Is(err, errOrigin) {
+		v.finish(c, "", result, trail) // the handlers' own error goes out
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !answered || result.Source == telemetry.SourceStale {
+		v.write(c, got)
+	}
+	v.finish(c, got.etag, result, trail)
+	return nil
+}
+
+// write makes the view the response.
+func (v *Views) write(c *fiber.Ctx, view *view) {
+	res := c.Response()
+	res.ResetBody()
+	res.SetStatusCode(view.status)
+	res.SetBodyRaw(view.body) // not copied: fasthttp only reads it
+	res.Header.SetContentType(view.contentType)
+}
+
+// finish adds the headers that say where an answer came from and how fresh it is. trail is what the data level did; nil for a view out of L1.
+func (v *Views) finish(c *fiber.Ctx, etag string, result cache.Result, trail *cache.Trail) {
+	if trail != nil && result.Source == telemetry.SourcePostgres { // the handlers made it
+		result.Source, result.AsOf, result.Loaded = trail.Source(), trail.AsOf(), trail.Loaded()
+	}
+	c.Locals(LocalSource, result.Source)
+	h := &c.Response().Header
+	if etag != "" {
+		h.Set(fiber.HeaderETag, etag)
+		h.Set(fiber.HeaderCacheControl, "no-cache") // may be kept, must be asked about: the answer to that is cheap
+	}
+	var buf [256]byte
+	h.SetBytesV("Cache-Status", appendCacheStatus(buf[:0], result, trail))
+	h.SetBytesV("Server-Timing", appendServerTiming(buf[:0], result))
+	now := time.Now()
+	if !result.AsOf.IsZero() {
+		asOf := result.AsOfText
+		if asOf == "" {
+			asOf = result.AsOf.UTC().Format(asOfFormat)
+		}
+		h.Set("Strata-As-Of", asOf)
+	}
+	old := v.metrics.observe(v.layers.Strategy(c.UserContext()), result, now)
+	if old >= 0 {
+		h.SetBytesV(fiber.HeaderAge, appendSeconds(buf[:0], old))
+	}
+	if etag != "" && c.Response().StatusCode() == fiber.StatusOK && matches(c.Request().Header.Peek(fiber.HeaderIfNoneMatch), etag) {
+		c.Response().ResetBody()
+		c.Status(fiber.StatusNotModified)
+	}
+}
