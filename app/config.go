@@ -1,0 +1,251 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"strata/app/telemetry"
+)
+
+// Config is what `strata serve` can be told, by flag or by environment variable: one sub-struct a package. Traces are
+// configured by the standard OTEL_* variables beside it.
+type Config struct {
+	HTTP     HTTPConfig     `embed:""`
+	Admin    AdminConfig    `embed:""`
+	Postgres PostgresConfig `embed:""`
+	Cache    CacheConfig    `embed:""`
+	Log      LogConfig      `embed:""`
+	Version  string         `kong:"-"` // of the build
+}
+
+// HTTPConfig is the public port's.
+type HTTPConfig struct {
+	Addr      string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the public API."`
+	APITokens Secret `name:"api-tokens" env:"API_TOKENS" placeholder:"NAME:TOKEN,..." help:"Who may write. None by default."`
+	Lab       bool   `name:"lab" env:"STRATA_LAB" help:"Let a request choose its strategy by the header Strata-Strategy."`
+}
+
+// AdminConfig is the admin port's.
+type AdminConfig struct {
+	Addr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" help:"Address of metrics, probes and profiles. Not for the public."`
+}
+
+// PostgresConfig is the database's.
+type PostgresConfig struct {
+	URL      URL `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL as the application's role."`
+	PoolSize int `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"10" help:"Connections that serve requests; the change feed has one more."`
+}
+
+// CacheConfig is the caches'.
+type CacheConfig struct {
+	Strategy     string        `name:"strategy" env:"STRATA_STRATEGY" enum:"none,ttl,aside,stamped" default:"stamped" help:"How cached entries are judged: ${enum}."`
+	TTL          time.Duration `name:"ttl" env:"STRATA_TTL" default:"60s" help:"Lifetime of an entry under the strategies ttl and aside."`
+	RedisURL     URL           `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis, the second layer. Without it there is none."`
+	ViewsL1Bytes int64         `name:"views-l1-bytes" env:"VIEWS_L1_BYTES" default:"33554432" help:"Memory for whole responses in this process."`
+	DataL1Bytes  int64         `name:"data-l1-bytes" env:"DATA_L1_BYTES" default:"33554432" help:"Memory for values in this process."`
+}
+
+// LogConfig is the log's.
+type LogConfig struct {
+	Level  string `name:"log-level" env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"The least that is logged: ${enum}."`
+	Format string `name:"log-format" env:"LOG_FORMAT" enum:"json,text" default:"json" help:"${enum}."`
+}
+
+// Validate returns an error of one line that names the first flag whose value cannot work. It never quotes a secret.
+func (c Config) Validate() error {
+	_, tokens := c.HTTP.Tokens()
+	return firstError(
+		checkAddr("--http-addr (HTTP_ADDR)", c.HTTP.Addr),
+		tokens,
+		checkAddr("--admin-addr (ADMIN_ADDR)", c.Admin.Addr),
+		checkSamePort(c.HTTP.Addr, c.Admin.Addr),
+		checkPostgres("--database-url (DATABASE_URL)", c.Postgres.URL),
+		checkPositive("--pool-size (DATABASE_POOL_SIZE)", c.Postgres.PoolSize),
+		checkPositive("--ttl (STRATA_TTL)", c.Cache.TTL),
+		checkRedis("--redis-url (REDIS_URL)", c.Cache.RedisURL),
+		checkPositive("--views-l1-bytes (VIEWS_L1_BYTES)", c.Cache.ViewsL1Bytes),
+		checkPositive("--data-l1-bytes (DATA_L1_BYTES)", c.Cache.DataL1Bytes),
+	)
+}
+
+// Tokens returns who may write, as token by name. It returns an error that names the flag if a pair is malformed, or a name
+// or a token is there twice.
+func (c HTTPConfig) Tokens() (map[string]string, error) {
+	const flag = "--api-tokens (API_TOKENS)"
+	tokens := make(map[string]string)
+	if c.APITokens == "" {
+		return tokens, nil
+	}
+	owners := make(map[string]string)
+	bearer := regexp.MustCompile(`^[A-Za-z0-9._~+/=-]+$`) // what RFC 6750 lets a token be
+	for i, pair := range strings.Split(string(c.APITokens), ",") {
+		name, token, ok := strings.Cut(strings.TrimSpace(pair), ":")
+		switch {
+		case !ok || name == "" || token == "":
+			return nil, fmt.Errorf("%s: number %d is not of the form name:token", flag, i+1)
+		case !bearer.MatchString(token):
+			return nil, fmt.Errorf("%s: the token of number %d has a character that a bearer token cannot have", flag, i+1)
+		case tokens[name] != "":
+			return nil, fmt.Errorf("%s: number %d has the name of an earlier one", flag, i+1)
+		case owners[token] != "":
+			return nil, fmt.Errorf("%s: number %d has the token of an earlier one", flag, i+1)
+		}
+		tokens[name], owners[token] = token, name
+	}
+	return tokens, nil
+}
+
+// LogValue is the configuration without its secrets, for the first line of the log.
+func (c Config) LogValue() slog.Value {
+	var attrs []slog.Attr
+	for _, s := range c.settings() {
+		attrs = append(attrs, slog.String(s.flag, s.value))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// Print writes the configuration without its secrets, one flag a line.
+func (c Config) Print(out io.Writer) error {
+	for _, s := range c.settings() {
+		if _, err := fmt.Fprintf(out, "--%-15s %-20s %s\n", s.flag, s.env, s.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type setting struct{ flag, env, value string }
+
+// settings reads the flags off the struct's tags, so that none can be forgotten.
+func (c Config) settings() []setting {
+	var all []setting
+	groups := reflect.ValueOf(c)
+	for i := range groups.NumField() {
+		group := groups.Field(i)
+		if group.Kind() != reflect.Struct {
+			continue
+		}
+		for j := range group.NumField() {
+			tag := group.Type().Field(j).Tag
+			all = append(all, setting{tag.Get("name"), tag.Get("env"), fmt.Sprint(group.Field(j).Interface())})
+		}
+	}
+	return all
+}
+
+// Secret is text that prints as hidden. Convert it to string to use it.
+type Secret string
+
+// String tells whether there is a secret, and not which.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return telemetry.Hidden
+}
+
+// GoString is String, so that %#v tells no more.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// MarshalText is String, so that JSON and the log tell no more.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// URL is a URL that prints without its password. Convert it to string to use it.
+type URL string
+
+// String is the URL without its password.
+func (u URL) String() string { return telemetry.HidePasswords(string(u)) }
+
+// GoString is String, so that %#v tells no more.
+func (u URL) GoString() string { return strconv.Quote(u.String()) }
+
+// MarshalText is String, so that JSON and the log tell no more.
+func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+func firstError(errs ...error) error {
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return errs[i]
+	}
+	return nil
+}
+
+func checkPositive[N int | int64 | time.Duration](flag string, n N) error {
+	if n <= 0 {
+		return fmt.Errorf("%s: %v is not above 0", flag, n)
+	}
+	return nil
+}
+
+func checkAddr(flag, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s: %q is not of the form host:port", flag, addr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%s: %q has no port from 0 to 65535", flag, addr)
+	}
+	return nil
+}
+
+// checkSamePort spares the reader "address already in use", which sounds as if another program had it.
+func checkSamePort(public, admin string) error {
+	if _, port, _ := net.SplitHostPort(public); public == admin && port != "0" {
+		return fmt.Errorf("--admin-addr (ADMIN_ADDR): %s is --http-addr (HTTP_ADDR) too", admin)
+	}
+	return nil
+}
+
+func checkPostgres(flag string, text URL) error {
+	const want = "such as postgres://user@host:5432/database"
+	if text == "" {
+		return fmt.Errorf("%s: missing; give a URL %s", flag, want)
+	}
+	u, err := parseURL(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w; give a URL %s", flag, err, want)
+	case u.Scheme != "postgres" && u.Scheme != "postgresql":
+		return fmt.Errorf("%s: does not begin with postgres://; give a URL %s", flag, want)
+	case u.Host == "" && u.Query().Get("host") == "":
+		return fmt.Errorf("%s: names no host; give a URL %s", flag, want)
+	}
+	return nil
+}
+
+func checkRedis(flag string, text URL) error {
+	const want = "such as redis://host:6379/0"
+	if text == "" {
+		return nil
+	}
+	u, err := parseURL(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w; give a URL %s", flag, err, want)
+	case u.Scheme == "unix" && u.Path != "":
+		return nil
+	case u.Scheme != "redis" && u.Scheme != "rediss":
+		return fmt.Errorf("%s: does not begin with redis://, rediss:// or unix://; give a URL %s", flag, want)
+	case u.Host == "":
+		return fmt.Errorf("%s: names no host; give a URL %s", flag, want)
+	}
+	return nil
+}
+
+// parseURL is url.Parse with an error that does not quote the URL: it may be the password that made it unreadable.
+func parseURL(text URL) (*url.URL, error) {
+	u, err := url.Parse(string(text))
+	if err == nil {
+		return u, nil
+	}
+	return nil, errors.New("cannot be read as a URL (are special characters of the password escaped, as in %40 for @?)")
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const secret = "hunter2"
+
+// strata runs one command line with env as the whole environment that flags can come from.
+func strata(t *testing.T, env map[string]string, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	for _, s := range append((Config{}).settings(), setting{env: "DATABASE_OWNER_URL"}) {
+		t.Setenv(s.env, "") // so that it is restored after the test
+		if value, ok := env[s.env]; ok {
+			t.Setenv(s.env, value)
+			continue
+		}
+		_ = os.Unsetenv(s.env)
+	}
+	var o, e bytes.Buffer
+	code = execute(t.Context(), args, &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestBadConfigurationIsOneClearLineAndAnExitCode(t *testing.T) {
+	good := map[string]string{"DATABASE_URL": "postgres://app:" + secret + "@127.0.0.1:1/strata"}
+	for name, tt := range map[string]struct {
+		args []string
+		env  map[string]string
+		want string // in the line
+	}{
+		"no command":            {nil, good, "expected one of"},
+		"unknown command":       {[]string{"serv"}, good, `did you mean`},
+		"unknown flag":          {[]string{"serve", "--api-token=a:" + secret}, good, "unknown flag --api-token"},
+		"surplus argument":      {[]string{"serve", "now"}, good, "unexpected argument now"},
+		"no database":           {[]string{"serve"}, nil, "--database-url (DATABASE_URL): missing"},
+		"database is no URL":    {[]string{"serve"}, map[string]string{"DATABASE_URL": "host=db password=" + secret}, "--database-url (DATABASE_URL): does not begin with postgres://"},
+		"database unreadable":   {[]string{"serve"}, map[string]string{"DATABASE_URL": "postgres://app:" + secret + "%zz@db/strata"}, "--database-url (DATABASE_URL): cannot be read as a URL"},
+		"database of MySQL":     {[]string{"serve", "--database-url=mysql://app:" + secret + "@db/strata"}, nil, "does not begin with postgres://"},
+		"database without host": {[]string{"serve", "--database-url=postgres:///strata"}, nil, "names no host"},
+		"redis is no URL":       {[]string{"serve", "--redis-url=cache:6379"}, good, "--redis-url (REDIS_URL): does not begin with redis://"},
+		"redis unreadable":      {[]string{"serve"}, with(good, "REDIS_URL", "redis://:"+secret+"%@cache"), "--redis-url (REDIS_URL): cannot be read as a URL"},
+		"redis without host":    {[]string{"serve", "--redis-url=redis://"}, good, "names no host"},
+		"strategy":              {[]string{"serve", "--strategy=fast"}, good, `--strategy must be one of "none","ttl","aside","stamped" but got "fast"`},
+		"strategy by variable":  {[]string{"serve"}, with(good, "STRATA_STRATEGY", "fast"), "--strategy must be one of"},
+		"TTL without unit":      {[]string{"serve", "--ttl=60"}, good, "--ttl"},
+		"TTL of nothing":        {[]string{"serve", "--ttl=0s"}, good, "--ttl (STRATA_TTL): 0s is not above 0"},
+		"negative size":         {[]string{"serve", "--views-l1-bytes=-1"}, good, "--views-l1-bytes (VIEWS_L1_BYTES): -1 is not above 0"},
+		"size of words":         {[]string{"serve"}, with(good, "DATA_L1_BYTES", "lots"), "--data-l1-bytes"},
+		"pool of nothing":       {[]string{"serve", "--pool-size=0"}, good, "--pool-size (DATABASE_POOL_SIZE): 0 is not above 0"},
+		"address without port":  {[]string{"serve", "--http-addr=localhost"}, good, `--http-addr (HTTP_ADDR): "localhost" is not of the form host:port`},
+		"port too high":         {[]string{"serve", "--admin-addr=:70000"}, good, "--admin-addr (ADMIN_ADDR)"},
+		"one port for two":      {[]string{"serve", "--admin-addr=127.0.0.1:8080"}, good, "is --http-addr (HTTP_ADDR) too"},
+		"token without name":    {[]string{"serve"}, with(good, "API_TOKENS", secret), "--api-tokens (API_TOKENS): number 1 is not of the form name:token"},
+		"token empty":           {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret+",b:"), "number 2 is not of the form name:token"},
+		"token with a space":    {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret+" x"), "the token of number 1 has a character"},
+		"name twice":            {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret+",a:x"), "number 2 has the name of an earlier one"},
+		"token twice":           {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret+",b:"+secret), "number 2 has the token of an earlier one"},
+		"log level":             {[]string{"serve", "--log-level=loud"}, good, "--log-level must be one of"},
+		"migrate as nobody":     {[]string{"migrate"}, good, "--database-owner-url (DATABASE_OWNER_URL): missing"},
+		"seed of nothing":       {[]string{"seed", "--listings=0"}, map[string]string{"DATABASE_OWNER_URL": good["DATABASE_URL"]}, "--listings: 0 is not above 0"},
+		"health of no address":  {[]string{"health", "--admin-addr=nowhere"}, nil, "--admin-addr (ADMIN_ADDR)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, _, errOut := strata(t, tt.env, tt.args...)
+			if code != exitUsage {
+				t.Errorf("exit code is %d, want %d", code, exitUsage)
+			}
+			if strings.Count(errOut, "\n") != 1 || !strings.HasPrefix(errOut, "strata: ") || !strings.Contains(errOut, tt.want) {
+				t.Errorf("printed %q, want one line with %q", errOut, tt.want)
+			}
+			if strings.Contains(errOut, secret) {
+				t.Errorf("printed a secret: %q", errOut)
+			}
+		})
+	}
+}
+
+func with(env map[string]string, name, value string) map[string]string {
+	both := map[string]string{name: value}
+	for n, v := range env {
+		both[n] = v
+	}
+	return both
+}
+
+func TestConfigurationIsPrintedWithoutSecrets(t *testing.T) {
+	env := map[string]string{
+		"DATABASE_URL": "postgres://app:" + secret + "@db:5432/strata",
+		"REDIS_URL":    "rediss://:" + secret + "@cache:6379/0",
+		"API_TOKENS":   "alice:" + secret + ",bob:" + secret + "b",
+	}
+	code, out, errOut := strata(t, env, "config")
+	if code != 0 || errOut != "" {
+		t.Fatalf("exit code %d, %q", code, errOut)
+	}
+	want := `--http-addr       HTTP_ADDR            127.0.0.1:8080
+--api-tokens      API_TOKENS           [hidden]
+--lab             STRATA_LAB           false
+--admin-addr      ADMIN_ADDR           127.0.0.1:8081
+--database-url    DATABASE_URL         postgres://app:[hidden]@db:5432/strata
+--pool-size       DATABASE_POOL_SIZE   10
+--strategy        STRATA_STRATEGY      stamped
+--ttl             STRATA_TTL           1m0s
+--redis-url       REDIS_URL            rediss://:[hidden]@cache:6379/0
+--views-l1-bytes  VIEWS_L1_BYTES       33554432
+--data-l1-bytes   DATA_L1_BYTES        33554432
+--log-level       LOG_LEVEL            info
+--log-format      LOG_FORMAT           json
+`
+	if diff := cmp.Diff(out, want); diff != "" {
+		t.Errorf("printed (-got +want):\n%s", diff)
+	}
+}
+
+func TestSecretsOfAConfigAreInNoWayOfPrintingIt(t *testing.T) {
+	cfg := Config{
+		HTTP:     HTTPConfig{APITokens: "alice:" + secret},
+		Postgres: PostgresConfig{URL: "postgres://app:" + secret + "@db/strata"},
+		Cache:    CacheConfig{RedisURL: "redis://:" + secret + "@cache"},
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("starting", "config", cfg, "postgres", cfg.Postgres, "tokens", cfg.HTTP.APITokens, "redis", cfg.Cache.RedisURL)
+	for how, text := range map[string]string{
+		"log": log.String(), "%v": fmt.Sprintf("%v", cfg), "%+v": fmt.Sprintf("%+v", cfg), "%#v": fmt.Sprintf("%#v", cfg), "%s": fmt.Sprintf("%s", cfg.Postgres.URL),
+	} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s shows a secret: %s", how, text)
+		}
+	}
+	if string(cfg.Postgres.URL) != "postgres://app:"+secret+"@db/strata" {
+		t.Error("the URL itself has lost its password")
+	}
+}
+
+func TestTokensAreReadByName(t *testing.T) {
+	got, err := HTTPConfig{APITokens: "alice:s3cret, bob:t0ken=="}.Tokens()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(got, map[string]string{"alice": "s3cret", "bob": "t0ken=="}); diff != "" {
+		t.Errorf("tokens (-got +want):\n%s", diff)
+	}
+	if got, err := (HTTPConfig{}).Tokens(); err != nil || len(got) != 0 {
+		t.Errorf("no tokens are read as %v, %v", got, err)
+	}
+}
+
+func TestDatabaseMayBeReachedByASocket(t *testing.T) {
+	for _, u := range []URL{"postgres:///strata?host=/run/postgresql", "postgresql://app@/strata?host=/run/postgresql&port=5433", "postgres://app@[::1]:5432/strata"} {
+		if err := checkPostgres("--database-url", u); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := checkRedis("--redis-url", "unix:///run/redis.sock"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHealthTellsWhatTheServiceSays(t *testing.T) {
+	ready := true
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" || !ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = fmt.Fprint(w, "not ready: feed: no poll for 3s\nnot ready: postgres: refused\n")
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	}))
+	env := map[string]string{"ADMIN_ADDR": strings.TrimPrefix(service.URL, "http://")}
+	if code, out, errOut := strata(t, env, "health"); code != 0 || out != "ok\n" || errOut != "" {
+		t.Errorf("ready: exit code %d, %q, %q", code, out, errOut)
+	}
+	ready = false
+	if code, _, errOut := strata(t, env, "health"); code != exitFailed || errOut != "strata: 503: not ready: feed: no poll for 3s not ready: postgres: refused\n" {
+		t.Errorf("not ready: exit code %d, %q", code, errOut)
+	}
+	service.Close()
+	if code, _, errOut := strata(t, env, "health"); code != exitFailed || strings.Count(errOut, "\n") != 1 {
+		t.Errorf("away: exit code %d, %q", code, errOut)
+	}
+}
+
+func TestServiceOnAllAddressesIsAskedOnThisMachine(t *testing.T) {
+	for addr, want := range map[string]string{
+		":8081": "localhost:8081", "0.0.0.0:8081": "localhost:8081", "[::]:8081": "localhost:8081",
+		"127.0.0.1:8081": "127.0.0.1:8081", "strata:8081": "strata:8081",
+	} {
+		if got := reachable(addr); got != want {
+			t.Errorf("%s is reached at %s, want %s", addr, got, want)
+		}
+	}
+}
+
+func TestHelpAndVersionSucceed(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"version"}} {
+		code, out, errOut := strata(t, nil, args...)
+		if code != 0 || errOut != "" || !strings.Contains(out, "strata") {
+			t.Errorf("%v: exit code %d, %q, %q", args, code, out, errOut)
+		}
+	}
+}
+
+func TestProgressWithoutATerminalIsALineForEachTenth(t *testing.T) {
+	var out bytes.Buffer
+	report := progress(&out)
+	for done := 0; done <= 1000; done += 10 {
+		report(done, 1000)
+	}
+	if got := strings.Count(out.String(), "\n"); got != 11 || !strings.HasSuffix(out.String(), "1000 of 1000\n") {
+		t.Errorf("printed %d lines, want 11:\n%s", got, out.String())
+	}
+}
+
+func TestInterruptedCommandEndsWithOneLine(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errOut bytes.Buffer
+	if code := execute(ctx, []string{"health", "--admin-addr=127.0.0.1:1"}, &out, &errOut); code != exitFailed || strings.Count(errOut.String(), "\n") != 1 {
+		t.Errorf("exit code %d, %q", code, errOut.String())
+	}
+}

@@ -1,0 +1,131 @@
+package httpapi
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+)
+
+//go:embed docs.html
+var docsTemplate string
+
+// registerPages adds what describes the API: for programs, and for people, the latter without a script or anything from elsewhere.
+func (s *Server) registerPages(api *huma.OpenAPI) {
+	document, err := encode(api)
+	if err != nil {
+		panic(fmt.Sprintf("describing the API: %v", err)) // the description is a constant of the program
+	}
+	s.page("/openapi.json", typeJSON, func(*fiber.Ctx) []byte { return document })
+	docs := render("docs", docsOf(api))
+	s.page("/docs", fiber.MIMETextHTMLCharsetUTF8, func(*fiber.Ctx) []byte { return docs })
+	problems := make(map[string][]byte)
+	for _, k := range kinds() {
+		problems[k.slug] = render("problem", map[string]any{"Status": k.status, "Title": k.title, "About": k.about})
+	}
+	s.page(problemPath+":slug", fiber.MIMETextHTMLCharsetUTF8, func(c *fiber.Ctx) []byte { return problems[c.Params("slug")] })
+}
+
+// page adds a page that was made beforehand. Nil is one that there is not.
+func (s *Server) page(path, contentType string, body func(*fiber.Ctx) []byte) {
+	s.metrics.addRoute(path)
+	s.app.Get(path, func(c *fiber.Ctx) error {
+		page := body(c)
+		if page == nil {
+			return fiber.ErrNotFound
+		}
+		c.Set(fiber.HeaderContentType, contentType)
+		c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; style-src 'unsafe-inline'")
+		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+		c.Response().SetBodyRaw(page)
+		return nil
+	})
+}
+
+// documented is one operation on the page of the API.
+type documented struct {
+	*huma.Operation
+	Bodies  []string // content types of the body
+	Answers []answer
+}
+
+type answer struct{ Status, About string }
+
+func docsOf(api *huma.OpenAPI) map[string]any {
+	var operations []documented
+	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
+		for _, registered := range operationsOf(api.Paths[path]) {
+			op := documented{Operation: registered}
+			if op.RequestBody != nil {
+				op.Bodies = slices.Sorted(maps.Keys(op.RequestBody.Content))
+			}
+			for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
+				op.Answers = append(op.Answers, answer{status, op.Responses[status].Description})
+			}
+			operations = append(operations, op)
+		}
+	}
+	schemas := api.Components.Schemas.Map()
+	return map[string]any{"Info": api.Info, "Operations": operations, "Schemas": schemas, "Kinds": docKinds()}
+}
+
+// docKind is a type of problem on the page of the API.
+type docKind struct {
+	Status             int
+	Slug, Title, About string
+}
+
+func docKinds() []docKind {
+	var all []docKind
+	for _, k := range kinds() {
+		all = append(all, docKind{k.status, k.slug, k.title, k.about})
+	}
+	return all
+}
+
+func render(name string, data any) []byte {
+	functions := template.FuncMap{"type": typeText, "join": strings.Join}
+	var b bytes.Buffer
+	if err := template.Must(template.New("docs").Funcs(functions).Parse(docsTemplate)).ExecuteTemplate(&b, name, data); err != nil {
+		panic(fmt.Sprintf("rendering the page %s: %v", name, err)) // template and data are constants of the program
+	}
+	return b.Bytes()
+}
+
+// typeText says in a few words what values a schema allows.
+func typeText(s *huma.Schema) string {
+	if s.Ref != "" {
+		return s.Ref[strings.LastIndexByte(s.Ref, '/')+1:]
+	}
+	text := s.Type
+	switch {
+	case s.Type == huma.TypeArray && s.Items != nil:
+		text = "list of " + typeText(s.Items)
+	case len(s.Enum) > 0:
+		values := make([]string, len(s.Enum))
+		for i, v := range s.Enum {
+			values[i] = fmt.Sprint(v)
+		}
+		text = strings.Join(values, ", ")
+	case s.Format != "" && s.Type == huma.TypeString:
+		text = s.Format
+	}
+	for _, bound := range []struct {
+		name  string
+		value *float64
+	}{{"from", s.Minimum}, {"above", s.ExclusiveMinimum}, {"to", s.Maximum}} {
+		if bound.value != nil {
+			text += fmt.Sprintf(" %s %.0f", bound.name, *bound.value)
+		}
+	}
+	if s.MaxLength != nil {
+		text += fmt.Sprintf(", at most %d characters", *s.MaxLength)
+	}
+	return text
+}

@@ -1,0 +1,213 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+
+	"strata/app/listing"
+)
+
+const (
+	problemPath = "/problems/"
+	problemType = "application/problem+json"
+)
+
+// kind is a type of problem. There is one for each status, and its URI can be looked up.
+type kind struct {
+	status int
+	slug   string // the last part of the type's URI
+	title  string
+	about  string // what it means and what a client can do
+}
+
+// kinds lists all types of problem. The last stands for statuses that have none of their own.
+func kinds() []kind {
+	return []kind{
+		{400, "bad-request", "The request cannot be understood", "It is not HTTP, its body is not JSON, or a header field does not have the form that it must have. Sending it again as it is will not help."},
+		{401, "unauthorized", "A bearer token is needed", "Writes need the field Authorization: Bearer followed by a token that this service was configured with."},
+		{403, "writes-disabled", "Writes are switched off", "The service was configured without tokens, so nobody may write."},
+		{404, "not-found", "There is no such thing", "The path leads nowhere, or the listing or city that it names does not exist."},
+		{405, "method-not-allowed", "The method is not allowed here", "The field Allow of the answer lists the methods that are."},
+		{408, "request-timeout", "The request took too long to arrive", "Send it faster, or in a smaller form."},
+		{409, "conflict", "Somebody else changed it at the same time", "The change was not made. Read the listing and try again."},
+		{412, "precondition-failed", "It is not what the request expects it to be", "The listing has changed since the ETag in If-Match was issued. Read it, decide anew, and try again."},
+		{413, "content-too-large", "The body is too large", "A body may have 1 MiB."},
+		{414, "uri-too-long", "The URL is too long", "Path and query may have 2,048 bytes."},
+		{415, "unsupported-media-type", "The body has the wrong type", "Bodies are application/json, those of PATCH also application/merge-patch+json, and none is compressed."},
+		{422, "invalid", "Some values are not valid", "The member errors lists every one: where it is and what it must be."},
+		{431, "header-too-large", "The header is too large", "All header fields and the request line together may have 8 KiB."},
+		{501, "not-implemented", "The method is unknown", "The service does not know this method for any resource."},
+		{503, "unavailable", "The service cannot answer now", "The database cannot be reached and no cached answer may stand in for it. The field Retry-After says when to try again."},
+		{504, "timeout", "The answer took too long", "The database did not answer in time. A read can be tried again; of a write look first whether it happened."},
+		{500, "internal", "Something went wrong here", "The log of the service knows more. It is not the request's fault."},
+	}
+}
+
+// kindOf returns the type of problem for a status.
+func kindOf(status int) kind {
+	all := kinds()
+	for _, k := range all {
+		if k.status == status {
+			return k
+		}
+	}
+	k := all[len(all)-1]
+	if status < http.StatusInternalServerError {
+		k = all[0]
+	}
+	return k
+}
+
+// failure is an error as its client will read it.
+type failure struct {
+	status int
+	detail string
+	errors []*huma.ErrorDetail
+	header http.Header // more for the answer's header; nil mostly
+	level  slog.Level  // of the log, for failures that are ours; others are not logged
+	cause  error       // for the log
+}
+
+// Error is the detail.
+func (f *failure) Error() string { return f.detail }
+
+// failed turns any error into what the client is told of it, and how loud the log is. What it does not know is a 500 that tells nothing.
+func failed(err error) *failure {
+	var known *failure
+	var fields listing.FieldErrors
+	var fromFiber *fiber.Error
+	var broke *panicked
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &fields):
+		return invalid(detailsOf(fields)...)
+	case errors.Is(err, listing.ErrUnknownCity):
+		return invalid(&huma.ErrorDetail{Location: "body.city", Message: "must be the slug of a city that exists"})
+	case errors.Is(err, listing.ErrUnknownAgent):
+		return invalid(&huma.ErrorDetail{Location: "body.agent_id", Message: "must be the id of an agent that exists"})
+	case errors.Is(err, listing.ErrCursor):
+		return invalid(&huma.ErrorDetail{Location: "query.cursor", Message: "must be the value of next from a page in the same order"})
+	case errors.Is(err, listing.ErrNotFound):
+		return &failure{status: 404, detail: "What the path names does not exist."}
+	case errors.Is(err, listing.ErrConflict):
+		return &failure{status: 409, detail: "The listing was changed by somebody else at the same time."}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &failure{status: 504, detail: "The answer was not ready in time.", level: slog.LevelWarn, cause: err}
+	case errors.Is(err, listing.ErrUnavailable), errors.Is(err, context.Canceled):
+		return &failure{status: 503, detail: "The database cannot be reached.", header: http.Header{"Retry-After": {"1"}}, level: slog.LevelWarn, cause: err}
+	case errors.As(err, &broke):
+		return &failure{status: 500, level: slog.LevelError, cause: broke}
+	case errors.As(err, &fromFiber) && fromFiber.Code < 500, errors.Is(err, fiber.ErrNotImplemented):
+		return &failure{status: fromFiber.Code}
+	}
+	return &failure{status: 500, level: slog.LevelError, cause: err}
+}
+
+func invalid(details ...*huma.ErrorDetail) *failure {
+	f := &failure{status: 422, errors: details, detail: "One value is not valid."}
+	if len(details) != 1 {
+		f.detail = "Several values are not valid."
+	}
+	return f
+}
+
+func detailsOf(fields listing.FieldErrors) []*huma.ErrorDetail {
+	details := make([]*huma.ErrorDetail, len(fields))
+	for i, f := range fields {
+		details[i] = &huma.ErrorDetail{Location: "body." + f.Field, Message: f.Message}
+	}
+	return details
+}
+
+// badHeader is the failure of a request whose header field cannot be understood. The value may be Fiber's buffer.
+func badHeader(name, value, must string) *failure {
+	return &failure{status: 400, detail: "A header field is malformed.",
+		errors: []*huma.ErrorDetail{{Location: "header." + name, Message: must, Value: shown(value)}}}
+}
+
+// shown is the part of a bad value that is shown to its sender, copied: it may be long, and may be Fiber's buffer.
+func shown(value string) string {
+	const most = 100
+	return strings.ToValidUTF8(strings.Clone(value[:min(len(value), most)]), "\uFFFD")
+}
+
+func (f *failure) model() *huma.ErrorModel {
+	k := kindOf(f.status)
+	model := &huma.ErrorModel{Type: problemPath + k.slug, Title: k.title, Status: f.status, Detail: f.detail, Errors: f.errors}
+	if model.Detail == "" {
+		model.Detail = k.about
+	}
+	return model
+}
+
+// log tells the log of a failure that is ours.
+func (s *Server) log(ctx context.Context, f *failure) {
+	if f.cause == nil {
+		return
+	}
+	attrs := []slog.Attr{slog.Int("status", f.status), slog.Any("error", f.cause)}
+	var broke *panicked
+	if errors.As(f.cause, &broke) {
+		attrs = append(attrs, slog.String("stack", string(broke.stack)))
+	}
+	s.tel.Log.LogAttrs(ctx, f.level, "request failed", attrs...)
+}
+
+// writeError makes an error the response, for what happens outside huma.
+func (s *Server) writeError(c *fiber.Ctx, err error) {
+	f := failed(err)
+	s.log(c.UserContext(), f)
+	for name, values := range f.header {
+		c.Set(name, values[0])
+	}
+	c.Response().ResetBody()
+	body, err := encode(f.model())
+	if err != nil { // cannot happen: the model is plain
+		f.status = fiber.StatusInternalServerError
+	}
+	c.Status(f.status).Response().SetBodyRaw(body)
+	c.Set(fiber.HeaderContentType, problemType)
+	c.Response().Header.Del(fiber.HeaderETag)
+}
+
+// humaError makes an error one that huma writes as we do.
+func (s *Server) humaError(ctx context.Context, err error) error {
+	f := failed(err)
+	s.log(ctx, f)
+	if f.header != nil {
+		return huma.ErrorWithHeaders(f.model(), f.header)
+	}
+	return f.model()
+}
+
+// describeErrors gives the errors that huma itself makes our types.
+func describeErrors(_ huma.Context, _ string, v any) (any, error) {
+	if model, ok := v.(*huma.ErrorModel); ok && model.Type == "" {
+		ours := (&failure{status: model.Status, detail: model.Detail, errors: model.Errors}).model()
+		if model.Status >= http.StatusInternalServerError {
+			ours.Errors, ours.Detail = nil, kindOf(model.Status).about
+		}
+		return ours, nil
+	}
+	return v, nil
+}
+
+// encode is JSON as huma writes it.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,138 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+
+	"strata/app/listing"
+)
+
+func TestEachErrorHasItsStatusAndVolume(t *testing.T) {
+	const quiet = slog.Level(-100)
+	for _, tt := range []struct {
+		err    error
+		status int
+		level  slog.Level
+	}{
+		{listing.ErrNotFound, 404, quiet},
+		{fmt.Errorf("reading: %w", listing.ErrNotFound), 404, quiet},
+		{listing.ErrConflict, 409, quiet},
+		{listing.ErrUnknownCity, 422, quiet},
+		{listing.ErrUnknownAgent, 422, quiet},
+		{listing.ErrCursor, 422, quiet},
+		{listing.FieldErrors{{Field: "title", Message: "must be there"}}, 422, quiet},
+		{listing.ErrUnavailable, 503, slog.LevelWarn},
+		{context.Canceled, 503, slog.LevelWarn},
+		{context.DeadlineExceeded, 504, slog.LevelWarn},
+		{fmt.Errorf("%w: %w", context.DeadlineExceeded, errors.New("driver")), 504, slog.LevelWarn},
+		{fiber.ErrNotFound, 404, quiet},
+		{fiber.ErrMethodNotAllowed, 405, quiet},
+		{fiber.ErrRequestTimeout, 408, quiet},
+		{fiber.ErrRequestEntityTooLarge, 413, quiet},
+		{fiber.ErrRequestURITooLong, 414, quiet},
+		{fiber.ErrRequestHeaderFieldsTooLarge, 431, quiet},
+		{fiber.ErrNotImplemented, 501, quiet},
+		{fiber.ErrBadGateway, 500, slog.LevelError},
+		{&panicked{value: "boom"}, 500, slog.LevelError},
+		{errors.New("secret detail"), 500, slog.LevelError},
+	} {
+		f := failed(tt.err)
+		level := quiet
+		if f.cause != nil {
+			level = f.level
+		}
+		if f.status != tt.status || level != tt.level {
+			t.Errorf("%v: status %d at level %d, want %d at %d", tt.err, f.status, level, tt.status, tt.level)
+		}
+		model := f.model()
+		if model.Status != tt.status || model.Title == "" || model.Detail == "" || model.Type != problemPath+kindOf(tt.status).slug {
+			t.Errorf("%v: not a whole problem: %+v", tt.err, model)
+		}
+		if f.status == 500 && regexp.MustCompile(`secret|boom|Gateway`).MatchString(fmt.Sprintf("%+v %v", model, model.Errors)) {
+			t.Errorf("%v: the client is told of it: %+v", tt.err, model)
+		}
+	}
+}
+
+func TestEachStatusHasOneTypeOfProblem(t *testing.T) {
+	slugs, seen := map[string]bool{}, map[int]bool{}
+	for _, k := range kinds() {
+		if slugs[k.slug] || seen[k.status] || k.title == "" || k.about == "" || !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(k.slug) {
+			t.Errorf("type of problem %+v is incomplete or there twice", k)
+		}
+		slugs[k.slug], seen[k.status] = true, true
+		if kindOf(k.status) != k {
+			t.Errorf("status %d has type %+v, want %+v", k.status, kindOf(k.status), k)
+		}
+	}
+	if got := kindOf(418).status; got != 400 {
+		t.Errorf("418 without a type of its own counts as %d, want 400", got)
+	}
+	if got := kindOf(507).status; got != 500 {
+		t.Errorf("507 without a type of its own counts as %d, want 500", got)
+	}
+}
+
+func TestErrorsOfHumaGetOurTypesAndTellNothingInternal(t *testing.T) {
+	v, err := describeErrors(nil, "500", &huma.ErrorModel{Status: 500, Detail: "unexpected", Errors: []*huma.ErrorDetail{{Message: "secret"}}})
+	model, ok := v.(*huma.ErrorModel)
+	if err != nil || !ok || model.Type != "/problems/internal" || model.Errors != nil || model.Detail == "unexpected" {
+		t.Errorf("a 500 became %+v, %v", v, err)
+	}
+	v, _ = describeErrors(nil, "422", &huma.ErrorModel{Status: 422, Detail: "validation failed", Errors: []*huma.ErrorDetail{{Message: "useful"}}})
+	if model := v.(*huma.ErrorModel); model.Type != "/problems/invalid" || len(model.Errors) != 1 {
+		t.Errorf("a 422 became %+v", model)
+	}
+	if v, _ := describeErrors(nil, "200", pageWire{}); v == nil {
+		t.Error("an answer was lost")
+	}
+}
+
+func TestIfMatchIsReadAsTheStandardSays(t *testing.T) {
+	for field, want := range map[string]string{
+		"":                      "false []",
+		`*`:                     "true [0]",
+		`"1-7"`:                 "true [7]",
+		`"1-7", "1-8","1-9"`:    "true [7 8 9]",
+		`W/"1-7"`:               "true []", // weak tags never match in If-Match
+		`"2-7"`:                 "true []", // another form
+		`"1-07"`:                "true []",
+		`"deadbeef", "1-1"`:     "true [1]",
+		`"a,b", "1-2"`:          "true [2]",
+		`1-7`:                   "error",
+		`"1-7`:                  "error",
+		`"1-7" "1-8"`:           "error",
+		`*, "1-7"`:              "error",
+		`garbage`:               "error",
+		repeated(`"1-1"`, 17):   "error",
+		repeated(`"other"`, 40): "true []",
+	} {
+		e, err := parseIfMatch(field)
+		got := fmt.Sprintf("%v %v", e.given, e.versions)
+		if err != nil {
+			got = "error"
+			if f := failed(err); f.status != http.StatusBadRequest {
+				t.Errorf("If-Match %s: status %d", field, f.status)
+			}
+		}
+		if got != want {
+			t.Errorf("If-Match %s is read as %s, want %s", field, got, want)
+		}
+	}
+}
+
+func repeated(tag string, n int) string {
+	list := tag
+	for range n - 1 {
+		list += ", " + tag
+	}
+	return list
+}

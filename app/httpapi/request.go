@@ -1,0 +1,188 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"strata/app/cache"
+	"strata/app/freshness"
+	"strata/app/telemetry"
+	"strata/app/viewcache"
+)
+
+// The header fields that are this service's own.
+const (
+	headerStrategy = "Strata-Strategy" // of a request in the laboratory: the strategy to answer it with
+	headerSeen     = "Strata-Seen"     // of a write's answer: its transaction; of a request: a transaction that the client has seen the effect of
+)
+
+// seenWithin is how long a read waits for the ledger to cover a write that its client has seen, before it reads the database instead.
+const seenWithin = 50 * time.Millisecond
+
+// serve is around every request that HTTP could parse. On a hit it is most of the work there is, so it makes nothing that a hit does not need.
+func (s *Server) serve(c *fiber.Ctx) error {
+	began := time.Now()
+	method := methodIndex(c.Method())
+	s.metrics.active[method].Inc()
+	var span trace.Span
+	if traceparent := c.Get("traceparent"); s.tel.Sampled(traceparent) {
+		span = s.startSpan(c, traceparent)
+	}
+	if err := s.protect(c); err != nil {
+		s.writeError(c, err)
+	}
+	s.count(c, s.metrics.route(c.Route().Path), method, time.Since(began), span)
+	s.metrics.active[method].Dec()
+	return nil
+}
+
+// refuse answers what never came to serve: requests that are too large or not HTTP.
+func (s *Server) refuse(c *fiber.Ctx, err error) error {
+	s.writeError(c, err)
+	s.count(c, s.metrics.unmatched, methodIndex(c.Method()), 0, nil)
+	return nil
+}
+
+// panicked is a panic that was recovered from.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+// Error says what the panic said.
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+func (s *Server) protect(c *fiber.Ctx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicked{p, debug.Stack()}
+		}
+	}()
+	if err := s.prepare(c); err != nil {
+		return err
+	}
+	return c.Next()
+}
+
+// prepare puts into the context what the request's header fields ask of the caches.
+func (s *Server) prepare(c *fiber.Ctx) error {
+	if len(c.Request().RequestURI()) > maxURL {
+		return fiber.ErrRequestURITooLong
+	}
+	if s.layers.Lab() {
+		if name := c.Get(headerStrategy); name != "" {
+			if err := s.choose(c, name); err != nil {
+				return err
+			}
+		}
+	}
+	if xid := c.Get(headerSeen); xid != "" {
+		return s.awaitSeen(c, xid)
+	}
+	return nil
+}
+
+func (s *Server) choose(c *fiber.Ctx, name string) error {
+	strategy, err := cache.ParseStrategy(name)
+	if err != nil {
+		return badHeader(headerStrategy, name, "must be none, ttl, aside or stamped")
+	}
+	if ctx := c.UserContext(); ctx != context.Background() {
+		c.SetUserContext(cache.WithStrategy(ctx, strategy))
+		return nil
+	}
+	c.SetUserContext(s.contexts[strategy])
+	return nil
+}
+
+// awaitSeen makes sure that the answer holds what its client has seen. Only a stamped cache can tell whether it does; what the others hold is
+// as old as their lifetime allows, which is what they are compared for.
+func (s *Server) awaitSeen(c *fiber.Ctx, text string) error {
+	xid, err := freshness.ParseXID(text)
+	if err != nil {
+		return badHeader(headerSeen, text, "must be a transaction id, as the answer to a write names it")
+	}
+	ctx := c.UserContext()
+	if s.layers.Strategy(ctx) != cache.Stamped || s.ledger.Covers(xid) {
+		return nil
+	}
+	awaiting, span := s.tel.Tracer.Start(ctx, telemetry.SpanFeedAwait)
+	defer span.End()
+	awaiting, cancel := context.WithTimeout(awaiting, seenWithin)
+	defer cancel()
+	if !s.ledger.Await(awaiting, xid) {
+		c.SetUserContext(cache.Bypass(ctx))
+	}
+	return nil
+}
+
+// bounded gives an operation its deadline. It stands behind the view cache: a hit needs none.
+func (s *Server) bounded(c *fiber.Ctx) error {
+	outer := c.UserContext()
+	ctx, cancel := context.WithTimeout(outer, s.cfg.RequestTimeout)
+	defer cancel()
+	c.SetUserContext(ctx)
+	err := c.Next()
+	c.SetUserContext(outer)
+	return err
+}
+
+// count notes one answer: once in each metric, and on the span if there is one.
+func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration, span trace.Span) {
+	ctx := c.UserContext()
+	strategy := s.layers.Strategy(ctx)
+	status := c.Response().StatusCode()
+	source := sourceOf(c, method, status)
+	s.metrics.answers[source][strategy].Inc()
+	observer := s.metrics.observer(r, method, status, strategy)
+	if span == nil {
+		observer.Observe(took.Seconds())
+		return
+	}
+	telemetry.Observe(ctx, observer, took.Seconds())
+	if r.name != "" {
+		span.SetName(methods[method] + " " + r.name)
+		span.SetAttributes(telemetry.AttrHTTPRoute.String(r.name))
+	}
+	span.SetAttributes(telemetry.AttrHTTPStatus.Int(status), telemetry.AttrSource.String(source.String()), telemetry.AttrStrategy.String(strategy.String()))
+	if status >= fiber.StatusInternalServerError {
+		span.SetStatus(codes.Error, "")
+	}
+	span.End()
+}
+
+// sourceOf says where an answer came from. The view cache knows it of every read that had an answer, also of one that there is no such thing.
+func sourceOf(c *fiber.Ctx, method uint8, status int) telemetry.Source {
+	if status >= fiber.StatusBadRequest && status != fiber.StatusNotFound {
+		return telemetry.SourceError
+	}
+	if source, ok := c.Locals(viewcache.LocalSource).(telemetry.Source); ok {
+		return source
+	}
+	switch {
+	case status >= fiber.StatusBadRequest:
+		return telemetry.SourceError
+	case methods[method] == fiber.MethodGet || methods[method] == fiber.MethodHead:
+		return telemetry.SourceViewL1 // the service's own pages: made once, kept in the process
+	}
+	return telemetry.SourcePostgres
+}
+
+// startSpan starts the server span of a sampled request. What it keeps of the request is copied: Fiber reuses its buffers.
+func (s *Server) startSpan(c *fiber.Ctx, traceparent string) trace.Span {
+	ctx, span := s.tel.StartServer(c.UserContext(), traceparent, c.Get("tracestate"), methods[methodIndex(c.Method())],
+		telemetry.AttrHTTPMethod.String(methods[methodIndex(c.Method())]),
+		telemetry.AttrURLPath.String(strings.Clone(c.Path())),
+		telemetry.AttrURLScheme.String(strings.Clone(c.Protocol())),
+		telemetry.AttrUserAgent.String(string(c.Request().Header.UserAgent())),
+	)
+	c.SetUserContext(ctx)
+	return span
+}

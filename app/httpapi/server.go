@@ -1,0 +1,168 @@
+// Package httpapi is the public HTTP side of the service: routes, OpenAPI, problem details, authentication and limits.
+//
+// A request goes through these, from the first to the last: metrics and trace, recovery from panics, what the request's headers ask of the caches,
+// the view cache, a deadline, and the operation itself. A view that is found answers the request before the last two.
+package httpapi
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"strata/app/cache"
+	"strata/app/freshness"
+	"strata/app/listing"
+	"strata/app/telemetry"
+	"strata/app/viewcache"
+)
+
+// Config holds the settings of a Server. Zero values mean the defaults.
+type Config struct {
+	Tokens  map[string]string // who may write: bearer token by name. None: writes are switched off
+	Version string            // of the service, for the API's description; unknown
+
+	RequestTimeout time.Duration // an operation may take; 10 s
+	ReadTimeout    time.Duration // a client may take to send a request; 10 s
+	WriteTimeout   time.Duration // a client may take to receive an answer; 30 s
+	IdleTimeout    time.Duration // a connection may wait for its next request; 75 s, above the usual 60 s of proxies, so that they close first
+}
+
+// The limits of a request. What exceeds them is refused before it reaches a handler.
+const (
+	maxBody   = 1 << 20 // bytes; the largest sensible listing has 50 kB
+	maxHeader = 8 << 10 // bytes of the request line and all header fields
+	maxURL    = 2 << 10 // bytes of path and query
+)
+
+func (c Config) withDefaults() Config {
+	orDefault(&c.Version, "unknown")
+	orDefault(&c.RequestTimeout, 10*time.Second)
+	orDefault(&c.ReadTimeout, 10*time.Second)
+	orDefault(&c.WriteTimeout, 30*time.Second)
+	orDefault(&c.IdleTimeout, 75*time.Second)
+	return c
+}
+
+func orDefault[T comparable](value *T, byDefault T) {
+	var zero T
+	if *value == zero {
+		*value = byDefault
+	}
+}
+
+// Server answers the public API.
+type Server struct {
+	cfg      Config
+	listings *listing.Service
+	views    *viewcache.Views
+	layers   *cache.Layers
+	ledger   *freshness.Ledger
+	tel      *telemetry.Telemetry
+
+	app      *fiber.App
+	mu       sync.Mutex
+	listener net.Listener // nil before Serve
+	stopped  bool         // Shutdown was called
+	metrics  *metrics
+	writers  []writer
+	contexts []context.Context // one for each strategy, so that no request of the laboratory has to make one
+}
+
+// New returns a Server that listens nowhere yet.
+func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *cache.Layers, ledger *freshness.Ledger, tel *telemetry.Telemetry) *Server {
+	cfg = cfg.withDefaults()
+	s := &Server{
+		cfg: cfg, listings: listings, views: views, layers: layers, ledger: ledger, tel: tel,
+		metrics: newMetrics(tel.Registry), writers: writersOf(cfg.Tokens),
+	}
+	for _, strategy := range cache.Strategies() {
+		s.contexts = append(s.contexts, cache.WithStrategy(context.Background(), strategy))
+	}
+	s.app = fiber.New(fiber.Config{
+		AppName:                      "strata",
+		CaseSensitive:                true,
+		StrictRouting:                true,
+		BodyLimit:                    maxBody,
+		ReadBufferSize:               maxHeader,
+		ReadTimeout:                  cfg.ReadTimeout,
+		WriteTimeout:                 cfg.WriteTimeout,
+		IdleTimeout:                  cfg.IdleTimeout,
+		DisablePreParseMultipartForm: true, // nobody here wants one, so nobody shall make us read one
+		DisableStartupMessage:        true,
+		ErrorHandler:                 s.refuse,
+	})
+	s.app.Use(s.serve)
+	s.register()
+	server := s.app.Server()
+	server.CloseOnShutdown = true // tell kept connections to go elsewhere
+	inner := server.Handler
+	server.Handler = func(ctx *fasthttp.RequestCtx) {
+		if !knownMethod(ctx.Method()) { // Fiber would answer in plain text
+			s.refuseMethod(ctx)
+			return
+		}
+		inner(ctx)
+	}
+	return s
+}
+
+// Serve answers on l until Shutdown, and then returns nil. It closes l. After Shutdown it returns at once.
+func (s *Server) Serve(l net.Listener) error {
+	l = &closedOnce{Listener: l}
+	if !s.listen(l) {
+		return l.Close()
+	}
+	return s.app.Listener(l)
+}
+
+func (s *Server) listen(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listener = l
+	return !s.stopped
+}
+
+// Shutdown stops listening and waits for the answers under way until ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopped = true
+	l := s.listener
+	s.mu.Unlock()
+	if l != nil {
+		_ = l.Close() // before Fiber does: it forgets a listener that it was given a moment ago
+	}
+	return s.app.ShutdownWithContext(ctx)
+}
+
+// closedOnce is a listener that may be closed again.
+type closedOnce struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+// Close closes the listener, and returns what that returned the first time.
+func (l *closedOnce) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
+}
+
+func knownMethod(method []byte) bool {
+	switch string(method) {
+	case fiber.MethodGet, fiber.MethodHead, fiber.MethodPost, fiber.MethodPut, fiber.MethodPatch, fiber.MethodDelete,
+		fiber.MethodOptions, fiber.MethodConnect, fiber.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// refuseMethod answers a request whose method is not HTTP's.
+func (s *Server) refuseMethod(ctx *fasthttp.RequestCtx) {
+	c := s.app.AcquireCtx(ctx)
+	defer s.app.ReleaseCtx(c)
+	_ = s.refuse(c, fiber.ErrNotImplemented) // it returns no error
+}

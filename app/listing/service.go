@@ -1,0 +1,154 @@
+package listing
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"strata/app/cache"
+	"strata/app/freshness"
+)
+
+// learnWithin is how long a write waits for its own change to come back by the feed. Usually that takes a few milliseconds; when the feed
+// is late, an answer now is worth more than one that this replica's caches have caught up with.
+const learnWithin = 50 * time.Millisecond
+
+// patchAttempts bounds how often Patch starts over because somebody else was faster.
+const patchAttempts = 5
+
+// Service answers questions about listings, from the caches where the strategy has them and they are right, and changes listings.
+// What its reads return is shared and must not be changed.
+type Service struct {
+	store  Store
+	layers *cache.Layers
+	ledger *freshness.Ledger
+
+	listings *cache.Layered[int64, Listing]
+	pages    *cache.Layered[Query, Page]
+	cities   *cache.Layered[struct{}, []City]
+	stats    *cache.Layered[string, CityStats]
+}
+
+// NewService returns a Service over a store and the process's layers.
+func NewService(store Store, layers *cache.Layers, ledger *freshness.Ledger) *Service {
+	return &Service{
+		store: store, layers: layers, ledger: ledger,
+		// Shares of L1: single listings are many and small, pages fewer and twenty times as big, the rest is one or one a city.
+		listings: cache.New(layers, cache.Class[int64, Listing]{
+			Name: "listing", Share: 0.5, Load: store.Listing, Absent: ErrNotFound,
+			Key: func(id int64) string { return strconv.FormatInt(id, 10) },
+		}),
+		pages: cache.New(layers, cache.Class[Query, Page]{
+			Name: "page", Share: 0.45, Load: store.Search, Key: Query.Key,
+		}),
+		cities: cache.New(layers, cache.Class[struct{}, []City]{
+			Name: "cities", Share: 0.01, Key: func(struct{}) string { return "all" },
+			Load: func(ctx context.Context, _ struct{}) ([]City, error) { return store.Cities(ctx) },
+		}),
+		stats: cache.New(layers, cache.Class[string, CityStats]{
+			Name: "stats", Share: 0.04, Load: store.CityStats, Absent: ErrNotFound,
+			Key: func(city string) string { return city },
+		}),
+	}
+}
+
+// Listing returns one listing of any status, or ErrNotFound.
+func (s *Service) Listing(ctx context.Context, id int64) (Listing, error) {
+	return s.listings.Get(ctx, id)
+}
+
+// Search returns one page of active listings. It returns ErrCursor for a cursor of another order, or of nobody's. The query's strings must
+// outlive the request.
+func (s *Service) Search(ctx context.Context, q Query) (Page, error) {
+	return s.pages.Get(ctx, q.Normal())
+}
+
+// Cities returns all cities, the largest first.
+func (s *Service) Cities(ctx context.Context) ([]City, error) {
+	return s.cities.Get(ctx, struct{}{})
+}
+
+// CityStats returns a city's statistics, or ErrNotFound. The city's string must outlive the request.
+func (s *Service) CityStats(ctx context.Context, city string) (CityStats, error) {
+	return s.stats.Get(ctx, city)
+}
+
+// Create stores a new listing and returns it with the id of the transaction. It returns FieldErrors, ErrUnknownCity or ErrUnknownAgent
+// for a draft that cannot be one.
+func (s *Service) Create(ctx context.Context, d Draft) (Listing, freshness.XID, error) {
+	if err := d.Validate(); err != nil {
+		return Listing{}, 0, err
+	}
+	created, xid, err := s.store.Create(ctx, d)
+	if err != nil {
+		return Listing{}, 0, err
+	}
+	s.changed(ctx, xid, created.ID, created.City)
+	return created, xid, nil
+}
+
+// Replace replaces a listing if version is 0 or its present version. Else it returns ErrConflict, or ErrNotFound, or as Create does.
+func (s *Service) Replace(ctx context.Context, id, version int64, d Draft) (Listing, freshness.XID, error) {
+	if err := d.Validate(); err != nil {
+		return Listing{}, 0, err
+	}
+	now, before, xid, err := s.store.Update(ctx, id, version, d)
+	if err != nil {
+		return Listing{}, 0, err
+	}
+	s.changed(ctx, xid, id, before.City, now.City)
+	return now, xid, nil
+}
+
+// Patch replaces a listing by what patch makes of it, if version is 0 or its present version. patch is given the listing as it is in the store, never
+// as it is in a cache, and is called again if somebody else changes the listing meanwhile. Its error is returned as it is; else as Replace.
+func (s *Service) Patch(ctx context.Context, id, version int64, patch func(Draft) (Draft, error)) (Listing, freshness.XID, error) {
+	for attempt := 1; ; attempt++ {
+		present, err := s.store.Listing(ctx, id)
+		if err != nil {
+			return Listing{}, 0, err
+		}
+		if version != 0 && present.Version != version {
+			return Listing{}, 0, ErrConflict
+		}
+		d, err := patch(present.Draft())
+		if err != nil {
+			return Listing{}, 0, err
+		}
+		now, xid, err := s.Replace(ctx, id, present.Version, d)
+		if version == 0 && errors.Is(err, ErrConflict) && attempt < patchAttempts {
+			continue
+		}
+		return now, xid, err
+	}
+}
+
+// Delete removes a listing if version is 0 or its present version. Else it returns ErrConflict or ErrNotFound.
+func (s *Service) Delete(ctx context.Context, id, version int64) (freshness.XID, error) {
+	gone, xid, err := s.store.Delete(ctx, id, version)
+	if err != nil {
+		return 0, err
+	}
+	s.changed(ctx, xid, id, gone.City)
+	return xid, nil
+}
+
+// changed is what the writing code does about caches after its commit.
+//
+// With strategy aside it deletes the keys that it knows: the listing, the statistics of the cities it was and is in, and the cities with their counts.
+// Pages are left to their TTL: which searches a listing is part of, or has become part of, nobody can list. That is the strategy's weakness, not an omission.
+//
+// With strategy stamped nothing has to be deleted. It waits for the ledger to cover the change, so that the reader who asks this replica
+// next is not told what was true before.
+func (s *Service) changed(ctx context.Context, xid freshness.XID, id int64, cities ...string) {
+	s.listings.Forget(ctx, id)
+	s.stats.Forget(ctx, slices.Compact(cities)...)
+	s.cities.Forget(ctx, struct{}{})
+	if s.layers.Strategy(ctx) == cache.Stamped {
+		wait, cancel := context.WithTimeout(ctx, learnWithin)
+		defer cancel()
+		s.ledger.Await(wait, xid)
+	}
+}

@@ -1,0 +1,29 @@
+// Package postgres is where listings live: the pool, the SQL, the schema with its change log, and the feed that reads the log.
+package postgres
+
+import "time"
+
+// Config holds the settings of a DB. Zero values mean the defaults.
+type Config struct {
+	URL              string        // of the application role, such as postgres://strata_app@localhost:5432/strata
+	PoolSize         int           // most connections at once; 10
+	ConnectTimeout   time.Duration // for opening one connection; 3 s
+	AcquireTimeout   time.Duration // how long a request waits for a free connection before it gives up; 2 s
+	StatementTimeout time.Duration // after which the server stops a statement; 10 s
+}
+
+func (c Config) withDefaults() Config {
+	if c.PoolSize <= 0 {
+		c.PoolSize = 10
+	}
+	if c.ConnectTimeout <= 0 {
+		c.ConnectTimeout = 3 * time.Second
+	}
+	if c.AcquireTimeout <= 0 {
+		c.AcquireTimeout = 2 * time.Second
+	}
+	if c.StatementTimeout <= 0 {
+		c.StatementTimeout = 10 * time.Second
+	}
+	return c
+}

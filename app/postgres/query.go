@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"strata/app/freshness"
+	"strata/app/listing"
+	"strata/app/telemetry"
+)
+
+// query is a statement and what we call it in metrics and traces. Names are never read out of the SQL.
+type query struct {
+	name string
+	sql  string
+}
+
+// The names of our queries.
+const (
+	nameListing   = "listing_by_id"
+	nameSearch    = "search_listings"
+	nameCities    = "cities"
+	nameCityStats = "city_stats"
+	nameCreate    = "create_listing"
+	nameUpdate    = "update_listing"
+	nameDelete    = "delete_listing"
+	namePrune     = "prune_change_log"
+)
+
+// queryNames are all of them, so that each has its metric from the start.
+var queryNames = []string{nameListing, nameSearch, nameCities, nameCityStats, nameCreate, nameUpdate, nameDelete, namePrune}
+
+// read runs a query and returns what collect makes of its rows. If somebody collects stamps, it asks for the snapshot in the same
+// round trip and before the query, so that the query sees at least what the snapshot does, and adds a stamp with the tag. That
+// nothing was found is knowledge too, and has its stamp.
+func read[T any](ctx context.Context, db *DB, q query, tag string, collect func(pgx.Rows) (T, error), args ...any) (T, error) {
+	conn, err := db.acquire(ctx)
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("%s: %w", q.name, err)
+	}
+	defer conn.Release()
+	if !freshness.Collecting(ctx) {
+		return ask(ctx, db, conn, nil, q, collect, args)
+	}
+	var snapshot string
+	var standby bool
+	value, err := ask(ctx, db, conn, &preamble{
+		sql:  `SELECT pg_current_snapshot()::text, pg_is_in_recovery()`,
+		scan: func(row pgx.Row) error { return row.Scan(&snapshot, &standby) },
+	}, q, collect, args)
+	if err != nil && !errors.Is(err, listing.ErrNotFound) {
+		return value, err
+	}
+	read, stampErr := stamp(conn.Conn(), snapshot, standby, tag)
+	if stampErr != nil {
+		_ = conn.Conn().Close(ctx) // the pool replaces it
+	}
+	freshness.Depend(ctx, read) // after an error the zero stamp: the answer is good, but nobody may keep it
+	return value, err
+}
+
+// write runs a statement in a transaction of its own and returns what collect makes of its rows. If the context carries a
+// sampled span, the change log is told which.
+func write[T any](ctx context.Context, db *DB, q query, collect func(pgx.Rows) (T, error), args ...any) (T, error) {
+	conn, err := db.acquire(ctx)
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("%s: %w", q.name, err)
+	}
+	defer conn.Release()
+	var traced *preamble
+	if traceparent := telemetry.Traceparent(ctx); traceparent != "" {
+		traced = &preamble{
+			sql:  `SELECT set_config('strata.traceparent', $1, true)`,
+			args: []any{traceparent},
+			scan: func(row pgx.Row) error { return row.Scan(nil) },
+		}
+	}
+	return ask(ctx, db, conn, traced, q, collect, args)
+}
+
+// preamble is a statement that goes before a query in the same round trip and the same transaction.
+type preamble struct {
+	sql  string
+	args []any
+	scan func(pgx.Row) error
+}
+
+// ask runs a query, after a preamble if there is one, and measures it. What it returns without an error is committed.
+func ask[T any](ctx context.Context, db *DB, conn *pgxpool.Conn, first *preamble, q query, collect func(pgx.Rows) (T, error), args []any) (T, error) {
+	ctx, done := db.observe(ctx, conn, q.name)
+	var value T
+	var err error
+	if first == nil {
+		rows, _ := conn.Query(ctx, q.sql, args...) // its error is the rows'
+		value, err = drain(rows, collect)
+	} else {
+		var batch pgx.Batch
+		batch.Queue(first.sql, first.args...)
+		batch.Queue(q.sql, args...)
+		results := conn.SendBatch(ctx, &batch)
+		if err = first.scan(results.QueryRow()); err == nil {
+			rows, _ := results.Query()
+			value, err = drain(rows, collect)
+		}
+		if closeErr := results.Close(); closeErr != nil { // it commits
+			err = closeErr
+		}
+	}
+	done(err)
+	if err != nil {
+		return value, fmt.Errorf("%s: %w", q.name, classify(ctx, err))
+	}
+	return value, nil
+}
+
+// drain reads rows to their end. An error of the server is worth more than what collect says about the rows that are missing for it.
+func drain[T any](rows pgx.Rows, collect func(pgx.Rows) (T, error)) (T, error) {
+	value, err := collect(rows)
+	rows.Close()
+	if serverErr := rows.Err(); serverErr != nil {
+		err = serverErr
+	}
+	return value, err
+}
+
+// observe starts measuring a query that has its connection: always its time, and a span where the request is traced.
+// The function it returns ends both.
+func (db *DB) observe(ctx context.Context, conn *pgxpool.Conn, name string) (context.Context, func(error)) {
+	began := time.Now()
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx, func(error) { db.metrics.seconds[name].Observe(time.Since(began).Seconds()) }
+	}
+	cc := conn.Conn().Config()
+	ctx, span := db.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		telemetry.AttrDBSystem.String("postgresql"), telemetry.AttrDBSummary.String(name), telemetry.AttrDBOperation.String(name),
+		telemetry.AttrDBNamespace.String(cc.Database), telemetry.AttrServerAddress.String(cc.Host),
+	))
+	return ctx, func(err error) {
+		telemetry.Observe(ctx, db.metrics.seconds[name], time.Since(began).Seconds())
+		markFailure(span, err)
+		span.End()
+	}
+}
+
+// markFailure says on the span what went wrong. That there is no such row is an answer.
+func markFailure(span trace.Span, err error) {
+	if err == nil || errors.Is(err, listing.ErrNotFound) || errors.Is(err, listing.ErrConflict) {
+		return
+	}
+	kind := fmt.Sprintf("%T", err)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		kind = pg.Code
+		span.SetAttributes(telemetry.AttrDBStatus.String(pg.Code))
+	}
+	span.SetAttributes(telemetry.AttrErrorType.String(kind))
+	span.SetStatus(codes.Error, err.Error())
+}

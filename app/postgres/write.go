@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"strata/app/freshness"
+	"strata/app/listing"
+)
+
+// written is what a write says of one listing: how it was, how it is or was last, and the transaction.
+// Without before there was no such listing; without now nothing was written.
+type written struct {
+	before, now *listing.Listing
+	xid         freshness.XID
+}
+
+// collectWritten reads rows of a transaction id and listingColumns. The row as it was before has no transaction id.
+func collectWritten(rows pgx.Rows) (w written, err error) {
+	for rows.Next() {
+		var l listing.Listing
+		var xid *string
+		if err := scanListing(rows, &l, &xid); err != nil {
+			return written{}, err
+		}
+		if xid == nil {
+			w.before = &l
+			continue
+		}
+		w.now = &l
+		if w.xid, err = freshness.ParseXID(*xid); err != nil {
+			return written{}, err
+		}
+	}
+	return w, nil
+}
+
+// collectChange is collectWritten for writes that need the listing to be there and to have the version that the writer saw.
+func collectChange(rows pgx.Rows) (written, error) {
+	w, err := collectWritten(rows)
+	switch {
+	case err != nil:
+		return written{}, err
+	case w.before == nil:
+		return written{}, listing.ErrNotFound
+	case w.now == nil:
+		return written{}, listing.ErrConflict
+	}
+	return w, nil
+}
+
+// Create implements listing.Store.
+func (db *DB) Create(ctx context.Context, d listing.Draft) (listing.Listing, freshness.XID, error) {
+	const sql = `
+		INSERT INTO listings (title, description, city, type, offer, price_minor, currency, bedrooms, bathrooms,
+			area_m2, latitude, longitude, amenities, status, agent_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		RETURNING pg_current_xact_id()::text, ` + listingColumns
+	w, err := write(ctx, db, query{nameCreate, sql}, func(rows pgx.Rows) (written, error) {
+		w, err := collectWritten(rows)
+		if err == nil && w.now == nil {
+			err = pgx.ErrNoRows // drain prefers the server's own reason
+		}
+		return w, err
+	}, draftArgs(d)...)
+	if err != nil {
+		return listing.Listing{}, 0, err
+	}
+	return *w.now, w.xid, nil
+}
+
+// Update implements listing.Store. The row is locked before it is read, so that what is returned as before is exactly what
+// the update replaced.
+func (db *DB) Update(ctx context.Context, id, version int64, d listing.Draft) (now, before listing.Listing, xid freshness.XID, err error) {
+	const sql = `
+		WITH before AS (
+			SELECT ` + listingColumns + ` FROM listings WHERE id = $16 FOR UPDATE
+		), now AS (
+			UPDATE listings
+			SET title = $1, description = $2, city = $3, type = $4, offer = $5, price_minor = $6, currency = $7, bedrooms = $8,
+				bathrooms = $9, area_m2 = $10, latitude = $11, longitude = $12, amenities = $13, status = $14, agent_id = $15
+			WHERE id = (SELECT id FROM before WHERE $17::bigint = 0 OR version = $17)
+			RETURNING pg_current_xact_id()::text AS xid, ` + listingColumns + `
+		)
+		SELECT NULL AS xid, * FROM before UNION ALL SELECT * FROM now`
+	w, err := write(ctx, db, query{nameUpdate, sql}, collectChange, append(draftArgs(d), id, version)...)
+	if err != nil {
+		return listing.Listing{}, listing.Listing{}, 0, err
+	}
+	return *w.now, *w.before, w.xid, nil
+}
+
+// Delete implements listing.Store.
+func (db *DB) Delete(ctx context.Context, id, version int64) (listing.Listing, freshness.XID, error) {
+	const sql = `
+		WITH before AS (
+			SELECT ` + listingColumns + ` FROM listings WHERE id = $1 FOR UPDATE
+		), gone AS (
+			DELETE FROM listings
+			WHERE id = (SELECT id FROM before WHERE $2::bigint = 0 OR version = $2)
+			RETURNING pg_current_xact_id()::text AS xid, ` + listingColumns + `
+		)
+		SELECT NULL AS xid, * FROM before UNION ALL SELECT * FROM gone`
+	w, err := write(ctx, db, query{nameDelete, sql}, collectChange, id, version)
+	if err != nil {
+		return listing.Listing{}, 0, err
+	}
+	return *w.now, w.xid, nil
+}
+
+func draftArgs(d listing.Draft) []any {
+	amenities := append([]string{}, d.Amenities...) // the caller's stays as it is, and nil would be NULL
+	slices.Sort(amenities)
+	amenities = slices.Compact(amenities)
+	return []any{d.Title, d.Description, d.City, string(d.Type), string(d.Offer), d.PriceMinor, d.Currency, d.Bedrooms, d.Bathrooms,
+		d.AreaM2, d.Latitude, d.Longitude, amenities, string(d.Status), d.AgentID}
+}
+
+// Prune removes rows of the change log that are older than keep and returns how many there were. It raises the floor below
+// which no cached entry can be judged, so keep must exceed the longest life of one. Any number of replicas may call it.
+func (db *DB) Prune(ctx context.Context, keep time.Duration) (int64, error) {
+	const sql = `SELECT strata_prune($1)`
+	return write(ctx, db, query{namePrune, sql}, func(rows pgx.Rows) (int64, error) {
+		return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	}, keep)
+}

@@ -1,0 +1,129 @@
+package telemetry
+
+import "go.opentelemetry.io/otel/attribute"
+
+// The metrics of HTTP, in the words of OpenTelemetry's semantic conventions.
+const (
+	MetricHTTPDuration = "http_server_request_duration_seconds" // histogram of whole requests: method, route, status, strategy
+	MetricHTTPActive   = "http_server_active_requests"          // gauge of requests being served: method
+)
+
+// The metrics of answers: what the reader got.
+const (
+	MetricAnswers         = "strata_answers_total"            // counter of answers: source, strategy; each answer once
+	MetricServedStaleness = "strata_served_staleness_seconds" // histogram of how old an answer was allowed to be when it left: strategy
+	MetricAudit           = "strata_audit_total"              // counter of answers compared with the database afterwards: result, strategy
+	MetricStrategyInfo    = "strata_strategy_info"            // gauge, 1 for the strategy that this replica was configured with: strategy
+)
+
+// The metrics of the caches.
+const (
+	MetricCacheRequests          = "strata_cache_requests_total"             // counter of look-ups: level, layer, class, outcome, strategy
+	MetricCacheOperationDuration = "strata_cache_operation_duration_seconds" // histogram of one operation of a layer: layer, operation
+	MetricCacheLoads             = "strata_cache_loads_total"                // counter of reads of the origin by a cache: class, result
+	MetricCacheLoadDuration      = "strata_cache_load_duration_seconds"      // histogram of the same reads: class
+	MetricCacheCoalesced         = "strata_cache_coalesced_total"            // counter of misses that joined a load under way: class, scope
+	MetricCacheEntries           = "strata_cache_entries"                    // gauge of entries in L1: level
+	MetricCacheSize              = "strata_cache_size_bytes"                 // gauge of bytes that L1's entries weigh: level
+	MetricCacheCapacity          = "strata_cache_capacity_bytes"             // gauge of bytes that L1 may hold: level
+	MetricCacheEvictions         = "strata_cache_evictions_total"            // counter of entries that L1 let go: level, reason
+	MetricCacheEntryAge          = "strata_cache_entry_age_seconds"          // histogram of the age of entries when they were served: level
+	MetricRedisBreakerState      = "strata_redis_breaker_open"               // gauge, 1 while L2 is passed over because Redis failed
+)
+
+// The metrics of freshness: the feed that reads the change log, and the ledger that it fills.
+const (
+	MetricFeedAge     = "strata_feed_age_seconds"   // gauge of the time since the ledger's as-of time
+	MetricFeedLag     = "strata_feed_lag_seconds"   // histogram of the time from a change to its being in the ledger
+	MetricFeedPolls   = "strata_feed_polls_total"   // counter of looks at the change log: result
+	MetricFeedChanges = "strata_feed_changes_total" // counter of changes read: origin
+	MetricLedgerTags  = "strata_ledger_tags"        // gauge of tags with a known change
+	MetricEpochResets = "strata_epoch_resets_total" // counter of the times that the ledger forgot everything: reason
+)
+
+// The metrics of the database and of connection pools. Those that begin with db_client are OpenTelemetry's.
+const (
+	MetricDBDuration      = "db_client_operation_duration_seconds" // histogram of our queries, by our name for them: system, operation, strategy
+	MetricPoolConnections = "db_client_connection_count"           // gauge of open connections: pool, state
+	MetricPoolMax         = "db_client_connection_max"             // gauge of the most connections that a pool may open: pool
+	MetricPoolWaits       = "strata_pool_waits_total"              // counter of requests for a connection that found none free: pool
+	MetricPoolWaitSeconds = "strata_pool_wait_seconds_total"       // counter of the time that they waited: pool
+	MetricPoolTimeouts    = "db_client_connection_timeouts_total"  // counter of those that gave up: pool
+)
+
+// The metrics of the process itself, beside those of Go's runtime and of the operating system.
+const (
+	MetricBuildInfo = "strata_build_info"  // gauge, 1: version, revision, go_version
+	MetricSpans     = "strata_spans_total" // counter of finished spans handed to the exporter: result = sent, lost
+)
+
+// The labels of the metrics. Every one has a closed set of values.
+const (
+	LabelMethod      = "http_request_method"            // GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS, _OTHER
+	LabelRoute       = "http_route"                     // the route's pattern, never the path; empty where none matched
+	LabelStatus      = "http_response_status_code"      // the status in decimal
+	LabelStrategy    = "strategy"                       // none, ttl, aside, stamped
+	LabelSource      = "source"                         // a Source
+	LabelLevel       = "level"                          // view, data
+	LabelLayer       = "layer"                          // l1, l2
+	LabelClass       = "class"                          // listing, page, cities, stats
+	LabelOutcome     = "outcome"                        // hit, miss, expired, invalidated, stale, bypass, error
+	LabelOperation   = "operation"                      // get, set, delete
+	LabelResult      = "result"                         // what became of it; each counter documents its own
+	LabelScope       = "scope"                          // replica, fleet
+	LabelReason      = "reason"                         // why; each counter documents its own
+	LabelOrigin      = "origin"                         // api, other
+	LabelDBSystem    = "db_system_name"                 // postgresql
+	LabelDBOperation = "db_operation_name"              // our query's name
+	LabelPool        = "db_client_connection_pool_name" // postgres, redis
+	LabelPoolState   = "db_client_connection_state"     // idle, used
+)
+
+// The names of spans. A server span is named by its method and route, as in "GET /v1/listings/{id}", and a query's span by
+// the query's name.
+const (
+	SpanCacheL2Get    = "cache.l2.get"    // waiting for Redis
+	SpanCacheL2Set    = "cache.l2.set"    // waiting for Redis to keep a value
+	SpanCacheL2Delete = "cache.l2.delete" // waiting for Redis to drop values after a write, strategy aside
+	SpanCacheLoad     = "cache.load"      // waiting for the origin on behalf of a cache
+	SpanCacheWait     = "cache.wait"      // waiting for somebody else's cache.load, which it links to
+	SpanFeedAwait     = "feed.await"      // waiting for the ledger to cover a write that the reader has seen
+)
+
+// The attributes of spans that OpenTelemetry's semantic conventions name.
+const (
+	AttrHTTPMethod    = attribute.Key("http.request.method")       // GET and so on
+	AttrHTTPRoute     = attribute.Key("http.route")                // the route's pattern
+	AttrHTTPStatus    = attribute.Key("http.response.status_code") // an integer
+	AttrURLPath       = attribute.Key("url.path")                  // without the query
+	AttrURLScheme     = attribute.Key("url.scheme")                // http, https
+	AttrUserAgent     = attribute.Key("user_agent.original")       // the header as it came
+	AttrErrorType     = attribute.Key("error.type")                // the status or the kind of a failure; absent on success
+	AttrDBSystem      = attribute.Key("db.system.name")            // postgresql, redis
+	AttrDBOperation   = attribute.Key("db.operation.name")         // our query's name, or the command
+	AttrDBSummary     = attribute.Key("db.query.summary")          // our query's name
+	AttrDBNamespace   = attribute.Key("db.namespace")              // the database
+	AttrDBRows        = attribute.Key("db.response.returned_rows") // an integer
+	AttrDBStatus      = attribute.Key("db.response.status_code")   // SQLSTATE of a failure
+	AttrServerAddress = attribute.Key("server.address")            // the database's host
+)
+
+// The attributes of spans that are our own: no conventions exist for caches.
+const (
+	AttrSource     = attribute.Key("strata.source")          // a Source: where the answer came from
+	AttrStrategy   = attribute.Key("strata.strategy")        // the strategy that judged the entry
+	AttrLevel      = attribute.Key("strata.cache.level")     // view, data
+	AttrLayer      = attribute.Key("strata.cache.layer")     // l1, l2
+	AttrClass      = attribute.Key("strata.cache.class")     // listing, page, cities, stats
+	AttrKey        = attribute.Key("strata.cache.key")       // the canonical key
+	AttrOutcome    = attribute.Key("strata.cache.outcome")   // hit, miss, expired, invalidated, stale, bypass, error
+	AttrViewL1     = attribute.Key("strata.view.l1")         // outcome of that look-up, on the server span
+	AttrViewL2     = attribute.Key("strata.view.l2")         // outcome of that look-up, on the server span
+	AttrDataL1     = attribute.Key("strata.data.l1")         // outcome of that look-up, on the server span
+	AttrDataL2     = attribute.Key("strata.data.l2")         // outcome of that look-up, on the server span
+	AttrCoalesced  = attribute.Key("strata.cache.coalesced") // true if the load was somebody else's
+	AttrEntryAge   = attribute.Key("strata.cache.age_ms")    // age of the served entry in milliseconds
+	AttrAsOf       = attribute.Key("strata.as_of")           // everything committed before it is in the answer
+	AttrSeen       = attribute.Key("strata.seen")            // transaction id that a write made, or that a reader has seen
+	AttrLinkReason = attribute.Key("strata.link")            // what a link leads to: flight, change
+)

@@ -1,0 +1,42 @@
+package telemetry
+
+import "strconv"
+
+// Source says where an answer came from. Every answer has exactly one.
+type Source uint8
+
+// The sources, from the nearest to the farthest.
+const (
+	SourceViewL1   Source = iota // a whole response out of this process
+	SourceViewL2                 // a whole response out of Redis
+	SourceDataL1                 // built from values out of this process
+	SourceDataL2                 // built from values of which the farthest came out of Redis
+	SourcePostgres               // the database was read for it
+	SourceStale                  // an entry that is known not to be true any more, labelled so
+	SourceError                  // no answer: a failure of ours
+	sources                      // how many there are
+)
+
+// Sources holds all sources in order, for creating a metric for each.
+var Sources = [sources]Source{SourceViewL1, SourceViewL2, SourceDataL1, SourceDataL2, SourcePostgres, SourceStale, SourceError}
+
+// String is the value of the label "source".
+func (s Source) String() string {
+	switch s {
+	case SourceViewL1:
+		return "view_l1"
+	case SourceViewL2:
+		return "view_l2"
+	case SourceDataL1:
+		return "data_l1"
+	case SourceDataL2:
+		return "data_l2"
+	case SourcePostgres:
+		return "postgres"
+	case SourceStale:
+		return "stale"
+	case SourceError:
+		return "error"
+	}
+	return "source_" + strconv.Itoa(int(s))
+}

@@ -1,0 +1,114 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/embedded"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// startTraces sets up what the OTEL_* variables ask for, which is nothing if they are silent.
+func (t *Telemetry) startTraces(ctx context.Context, cfg Config) error {
+	t.root = noop.NewTracerProvider().Tracer("strata")
+	t.Tracer = t.root
+	spans := newSpanCounter(t.Registry) // also where traces are off, so that the metric is always there
+	if !tracesWanted() {
+		return nil
+	}
+	var err error
+	if t.sampler, err = newSampler(os.Getenv("OTEL_TRACES_SAMPLER"), os.Getenv("OTEL_TRACES_SAMPLER_ARG")); err != nil {
+		return err
+	}
+	about, err := resource.New(ctx,
+		resource.WithAttributes(attribute.String("service.name", cfg.Service), attribute.String("service.version", cfg.Version)),
+		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(),
+		resource.WithFromEnv(), // last, so that the environment wins
+	)
+	if err != nil {
+		return fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	exporter, err := newExporter(ctx)
+	if err != nil {
+		return err
+	}
+	t.provider = sdktrace.NewTracerProvider(
+		sdktrace.WithSampler(decided{}),
+		sdktrace.WithResource(about),
+		sdktrace.WithBatcher(newCountedExporter(exporter, spans, t.Log)),
+	)
+	t.root = t.provider.Tracer("strata", trace.WithInstrumentationVersion(cfg.Version))
+	t.Tracer = childTracer{root: t.root}
+	return nil
+}
+
+func tracesWanted() bool {
+	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+		return false
+	}
+	switch os.Getenv("OTEL_TRACES_EXPORTER") {
+	case "none":
+		return false
+	case "":
+		return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+	}
+	return true
+}
+
+// Sampled decides whether the request with this traceparent header, empty if it has none, is traced. It is asked once a
+// request, costs nanoseconds and allocates nothing; if it says no, no span is made for the request at all. It says no
+// wherever traces are off.
+func (t *Telemetry) Sampled(traceparent string) bool { return t.sampler.sampled(traceparent) }
+
+// StartServer starts the server span of a request for which Sampled said yes, below the remote span of the request's
+// traceparent and tracestate headers if they are valid. The caller ends the span. Both headers may be buffers that are
+// reused later: they are not kept.
+func (t *Telemetry) StartServer(ctx context.Context, traceparent, tracestate, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
+	if parent, ok := parseTraceparent(traceparent); ok {
+		if state, err := trace.ParseTraceState(strings.Clone(tracestate)); err == nil { // a bad state does not spoil the parent
+			parent.TraceState = state
+		}
+		ctx = trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(parent))
+	}
+	ctx = context.WithValue(ctx, keepKey{}, true)
+	return t.root.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attrs...))
+}
+
+// Traceparent returns the traceparent header of ctx's span, or nothing if ctx carries no sampled span.
+func Traceparent(ctx context.Context) string {
+	span := trace.SpanContextFromContext(ctx)
+	if !span.IsSampled() {
+		return ""
+	}
+	return string(appendTraceparent(make([]byte, 0, 55), span))
+}
+
+// LinkTo returns a link to the span that a traceparent names, and whether it names a sampled one.
+func LinkTo(traceparent string, attrs ...attribute.KeyValue) (trace.Link, bool) {
+	parent, ok := parseTraceparent(traceparent)
+	if !ok || !parent.TraceFlags.IsSampled() {
+		return trace.Link{}, false
+	}
+	return trace.Link{SpanContext: trace.NewSpanContext(parent), Attributes: attrs}, true
+}
+
+// childTracer starts spans only below a sampled span. The SDK's own tracer would make ids, a span and a context also for a
+// request that is not traced, at every layer.
+type childTracer struct {
+	embedded.Tracer
+	root trace.Tracer
+}
+
+func (c childTracer) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	span := trace.SpanFromContext(ctx)
+	if !span.SpanContext().IsSampled() {
+		return ctx, noop.Span{}
+	}
+	return c.root.Start(ctx, name, opts...)
+}
