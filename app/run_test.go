@@ -38,6 +38,9 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if kind := os.Getenv(childEnv); kind != "" {
+		os.Exit(runChild(kind))
+	}
 	os.Exit(func() int {
 		var err error
 		if stack, err = local.Start(context.Background(), local.Config{Log: func(line string) { fmt.Fprintln(os.Stderr, line) }}); err != nil {

@@ -146,6 +146,7 @@ func (c *Layered[K, V]) Forget(ctx context.Context, keys ...K) {
 type moment struct {
 	unix  int64           // nanoseconds
 	asOf  *freshness.AsOf // what the ledger vouches for; nil unless the strategy is Stamped
+	age   time.Duration   // since that
 	blind bool            // the ledger cannot judge
 }
 
@@ -155,7 +156,7 @@ func (c *Layered[K, V]) moment(s Strategy) moment {
 		return moment{unix: time.Now().UnixNano()}
 	}
 	asOf, age, blind := c.layers.ledger.Horizon()
-	return moment{asOf.Time.UnixNano() + int64(age), asOf, blind}
+	return moment{asOf.Time.UnixNano() + int64(age), asOf, age, blind}
 }
 
 // lookup judges what L1 has. The entry comes back whatever the outcome, because it may have to stand in for a failed load.
@@ -201,8 +202,9 @@ func (c *Layered[K, V]) judge(e *entry[V], m moment) Outcome {
 func (c *Layered[K, V]) hit(e *entry[V], m moment) Result {
 	r := Result{Source: source(c.class.Level, L1), Filled: time.Unix(0, e.filled)}
 	r.Steps[L1] = Step{Outcome: Hit, TTL: time.Duration(e.expires - m.unix)}
+	r.Age = time.Duration(m.unix - e.filled)
 	if m.asOf != nil {
-		r.AsOf, r.AsOfText = m.asOf.Time, m.asOf.Text
+		r.AsOf, r.AsOfText, r.Age = m.asOf.Time, m.asOf.Text, m.age
 	}
 	return r
 }

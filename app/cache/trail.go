@@ -123,5 +123,6 @@ type Result struct {
 	Loaded time.Duration // how long the origin took, if this read waited for it
 	AsOf   time.Time     // everything committed before it is in the value; zero if that is not known
 
-	AsOfText string // AsOf as freshness.AsOf.Text has it, if it is the ledger's; else empty
+	AsOfText string        // AsOf as freshness.AsOf.Text has it, if it is the ledger's; else empty
+	Age      time.Duration // of a hit of L1: since AsOf if that is known, else since Filled
 }

@@ -73,7 +73,7 @@ func (s *Server) protect(c *fiber.Ctx) (err error) {
 
 // prepare puts into the context what the request's header fields ask of the caches.
 func (s *Server) prepare(c *fiber.Ctx) error {
-	if len(c.Request().RequestURI()) > maxURL {
+	if len(c.Request().Header.RequestURI()) > maxURL { // the request's own RequestURI would have it parsed once more
 		return fiber.ErrRequestURITooLong
 	}
 	if s.layers.Lab() {

@@ -13,7 +13,7 @@ import (
 )
 
 // BenchmarkChangeTrigger compares an update of one listing with and without the trigger that logs it, as a client sees it: one
-// connection, one statement, committed. Both kinds take turns, and each counts by its median, so that a noisy neighbour meets both.
+// connection, one statement, committed. Both kinds take short turns, and each counts by its median, so that a noisy neighbour meets both.
 // A durable commit waits for the disk, as in production; a volatile one does not, so there the trigger weighs most.
 func BenchmarkChangeTrigger(b *testing.B) {
 	for commit, fsync := range map[string]string{"durable": "on", "volatile": "off"} {
@@ -40,16 +40,16 @@ func benchmarkChangeTrigger(b *testing.B, fsync string) {
 		}
 		return took
 	}
-	const turn = 100
+	const turn = 25
 	var with, without []time.Duration
 	update(turn)
 	for b.Loop() {
 		with = append(with, update(turn)...)
 		d.exec(b, `ALTER TABLE listings DISABLE TRIGGER log_update`)
-		update(1) // plans it anew
+		update(3) // plans it anew
 		without = append(without, update(turn)...)
 		d.exec(b, `ALTER TABLE listings ENABLE ALWAYS TRIGGER log_update`)
-		update(1)
+		update(3)
 	}
 	median := func(d []time.Duration) float64 {
 		slices.Sort(d)

@@ -9,7 +9,17 @@ import (
 	"strata/app/telemetry"
 )
 
-const asOfFormat = "2006-01-02T15:04:05.000000Z"
+// The header fields of an answer, in the form that goes out, so that none has to be brought into it on every request.
+var (
+	headerETag         = []byte("Etag")
+	headerCacheControl = []byte("Cache-Control")
+	headerCacheStatus  = []byte("Cache-Status")
+	headerServerTiming = []byte("Server-Timing")
+	headerAsOf         = []byte("Strata-As-Of")
+	headerAge          = []byte("Age")
+
+	noCache = []byte("no-cache") // may be kept, must be asked about: the answer to that is cheap
+)
 
 // names are the caches' names in Cache-Status.
 var names = map[cache.Level][2]string{cache.Data: {"data-l1", "data-l2"}, cache.Views: {"view-l1", "view-l2"}}
@@ -74,6 +84,28 @@ func appendServerTiming(b []byte, result cache.Result) []byte {
 		b = strconv.AppendFloat(b, result.Loaded.Seconds()*1000, 'f', 3, 64)
 	}
 	return b
+}
+
+// appendAsOf writes the moment that the answer is as new as: UTC, RFC 3339, microseconds.
+func appendAsOf(b []byte, result cache.Result) []byte {
+	if result.AsOfText != "" {
+		return append(b, result.AsOfText...)
+	}
+	return result.AsOf.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+}
+
+// ageOf returns how old an answer may be: since its as-of time, or since it was read where a strategy knows no better. It is negative if
+// nothing is known of it.
+func ageOf(result cache.Result, trail *cache.Trail) time.Duration {
+	switch {
+	case trail == nil: // a hit of L1, which read the clock already
+		return max(0, result.Age)
+	case !result.AsOf.IsZero():
+		return max(0, time.Since(result.AsOf))
+	case !result.Filled.IsZero():
+		return max(0, time.Since(result.Filled))
+	}
+	return -1
 }
 
 func appendSeconds(b []byte, d time.Duration) []byte {

@@ -33,21 +33,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-// observe returns how old an answer may be, or a negative duration if nothing is known of it, and feeds the histograms now and then.
-func (m *metrics) observe(s cache.Strategy, result cache.Result, now time.Time) time.Duration {
-	old := time.Duration(-1)
-	switch {
-	case !result.AsOf.IsZero():
-		old = max(0, now.Sub(result.AsOf))
-	case !result.Filled.IsZero():
-		old = max(0, now.Sub(result.Filled))
-	}
-	if old < 0 || rand.Uint32N(sampled) != 0 {
-		return old
+// observe feeds the histograms with the age of an answer, now and then.
+func (m *metrics) observe(s cache.Strategy, result cache.Result, old time.Duration) {
+	if rand.Uint32N(sampled) != 0 {
+		return
 	}
 	m.staleness[s].Observe(old.Seconds())
 	if result.Source == telemetry.SourceViewL1 || result.Source == telemetry.SourceViewL2 {
-		m.age.Observe(now.Sub(result.Filled).Seconds())
+		m.age.Observe(time.Since(result.Filled).Seconds())
 	}
-	return old
 }

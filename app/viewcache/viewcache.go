@@ -139,24 +139,19 @@ func (v *Views) finish(c *fiber.Ctx, etag string, result cache.Result, trail *ca
 	}
 	c.Locals(LocalSource, result.Source)
 	h := &c.Response().Header
-	if etag != "" {
-		h.Set(fiber.HeaderETag, etag)
-		h.Set(fiber.HeaderCacheControl, "no-cache") // may be kept, must be asked about: the answer to that is cheap
-	}
 	var buf [256]byte
-	h.SetBytesV("Cache-Status", appendCacheStatus(buf[:0], result, trail))
-	h.SetBytesV("Server-Timing", appendServerTiming(buf[:0], result))
-	now := time.Now()
-	if !result.AsOf.IsZero() {
-		asOf := result.AsOfText
-		if asOf == "" {
-			asOf = result.AsOf.UTC().Format(asOfFormat)
-		}
-		h.Set("Strata-As-Of", asOf)
+	if etag != "" {
+		h.SetCanonical(headerETag, append(buf[:0], etag...))
+		h.SetCanonical(headerCacheControl, noCache)
 	}
-	old := v.metrics.observe(v.layers.Strategy(c.UserContext()), result, now)
-	if old >= 0 {
-		h.SetBytesV(fiber.HeaderAge, appendSeconds(buf[:0], old))
+	h.SetCanonical(headerCacheStatus, appendCacheStatus(buf[:0], result, trail))
+	h.SetCanonical(headerServerTiming, appendServerTiming(buf[:0], result))
+	if !result.AsOf.IsZero() {
+		h.SetCanonical(headerAsOf, appendAsOf(buf[:0], result))
+	}
+	if old := ageOf(result, trail); old >= 0 {
+		h.SetCanonical(headerAge, appendSeconds(buf[:0], old))
+		v.metrics.observe(v.layers.Strategy(c.UserContext()), result, old)
 	}
 	if etag != "" && c.Response().StatusCode() == fiber.StatusOK && matches(c.Request().Header.Peek(fiber.HeaderIfNoneMatch), etag) {
 		c.Response().ResetBody()

@@ -29,7 +29,7 @@ type servers struct {
 	redis    string         // path of redis-server or valkey-server; empty if there is none
 }
 
-// usualPlaces are directories in which packagers put servers without having them on everybody's PATH.
+// usualPlaces returns the directories in which packagers put servers without having them on everybody's PATH.
 func usualPlaces() []string {
 	var places []string
 	for _, pattern := range []string{
@@ -86,7 +86,7 @@ func (f servers) missing(cfg Config) []string {
 }
 
 func look(ctx context.Context, cfg Config) servers {
-	places := slices.Concat(cfg.places, filepath.SplitList(os.Getenv("PATH")))
+	places := slices.Concat(cfg.places(), filepath.SplitList(os.Getenv("PATH")))
 	var found servers
 	for _, dir := range places {
 		if found.redis == "" {

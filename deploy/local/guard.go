@@ -67,12 +67,12 @@ func (g *guard) close() error {
 //
 // The child registers itself with the guard before it becomes the command, under the same process id. Until then it holds the
 // pipe open, so however early we die, the guard reads its line before the end of file.
-func (g *guard) launch(cmd *exec.Cmd, signal string) (*Process, error) {
+func (g *guard) launch(cmd *exec.Cmd, signal syscall.Signal) (*Process, error) {
 	if cmd.Err != nil {
 		return nil, cmd.Err
 	}
 	pipe := 3 + len(cmd.ExtraFiles)
-	register := fmt.Sprintf(`echo "start $$ %s" >&%d && exec "$@" %d>&-`, signal, pipe, pipe)
+	register := fmt.Sprintf(`echo "start $$ %d" >&%d && exec "$@" %d>&-`, signal, pipe, pipe)
 	cmd.Args = append([]string{shell, "-c", register, shell, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = shell
 	if cmd.SysProcAttr == nil {

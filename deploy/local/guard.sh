@@ -1,5 +1,5 @@
 # Ends processes and removes the directory $1 when the last writer of standard input is gone, which is when the program that
-# started this script has closed it or has died in whatever way. Lines on standard input: "start PID SIGNAL" and "end PID".
+# started this script has closed it or has died in whatever way. Lines on standard input: "start PID SIGNAL", a number, and "end PID".
 trap '' HUP INT TERM
 
 alive() {
@@ -23,7 +23,7 @@ done
 
 for entry in $running; do
 	pid=${entry%:*}
-	kill -s "${entry#*:}" "$pid" 2>/dev/null
+	kill "-${entry#*:}" "$pid" 2>/dev/null
 	patience=500 # of 20 ms
 	while alive "$pid" && [ "$patience" -gt 0 ]; do
 		sleep 0.02
@@ -31,4 +31,9 @@ for entry in $running; do
 	done
 	kill -s KILL "$pid" 2>/dev/null
 done
-rm -rf "$1"
+# What a process has left behind may still be writing for a moment: initdb's own children do.
+for _ in 1 2 3; do
+	rm -rf "$1" && exit
+	sleep 1
+done
+exit 1

@@ -32,12 +32,12 @@ const readyTimeout = time.Minute
 // Config holds a Stack's settings. Its zero value is fit for use.
 type Config struct {
 	Dir              string            // the private directory is made in here; the system's temporary directory
-	Log              func(line string) // told what takes time or may surprise, one line at a time; nobody
+	Log              func(line string) // told what takes time or may surprise, one line at a time; by default it goes to standard error
 	PostgresSettings map[string]string // go to postgresql.conf after the Stack's own, so they win, but for the port
 	NoRedis          bool              // start no Redis: RedisURL stays empty
 	NoInstall        bool              // never install a missing server by apt
 
-	places   []string            // directories to look for servers in, before PATH; the usual ones
+	places   func() []string     // directories to look for servers in, before PATH; usualPlaces
 	freePort func() (int, error) // freePort
 }
 
@@ -69,10 +69,10 @@ type Stack struct {
 // Only Redis can be done without: see Stack.MiniRedis.
 func Start(ctx context.Context, cfg Config) (*Stack, error) {
 	if cfg.Log == nil {
-		cfg.Log = func(string) {}
+		cfg.Log = func(line string) { fmt.Fprintln(os.Stderr, line) }
 	}
 	if cfg.places == nil {
-		cfg.places = usualPlaces()
+		cfg.places = usualPlaces
 	}
 	if cfg.freePort == nil {
 		cfg.freePort = freePort

@@ -269,7 +269,7 @@ func TestAPortTakenMeanwhileIsTriedAgain(t *testing.T) {
 
 func TestAMissingPostgresIsOneClearLine(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	cfg := Config{places: []string{t.TempDir()}}
+	cfg := Config{places: only(t.TempDir())}
 	_, err := Start(t.Context(), cfg)
 	if err == nil {
 		t.Fatal("Start found a Postgres where there is none")
@@ -286,7 +286,7 @@ func TestTheNewestPostgresThatWorksIsUsed(t *testing.T) {
 	tooNew := t.TempDir()
 	script(t, tooNew, "postgres", `echo "postgres (PostgreSQL) 19beta1"`)
 	script(t, tooNew, "initdb", "touch "+tooNew+"/used; exit 1")
-	s := start(t, Config{places: append([]string{tooNew, broken}, usualPlaces()...)})
+	s := start(t, Config{places: only(append([]string{tooNew, broken}, usualPlaces()...)...)})
 	if s.PostgresVersion == "18.4" {
 		t.Error("a Postgres that does not start was used")
 	}
@@ -353,7 +353,7 @@ func start(t *testing.T, cfg Config) *Stack {
 // withoutRedis returns the settings of a machine on which Postgres alone is to be found.
 func withoutRedis(t *testing.T) Config {
 	t.Helper()
-	found := look(t.Context(), Config{places: usualPlaces()})
+	found := look(t.Context(), Config{places: usualPlaces})
 	if len(found.postgres) == 0 {
 		t.Fatal("no Postgres found")
 	}
@@ -365,8 +365,10 @@ func withoutRedis(t *testing.T) Config {
 		}
 	}
 	t.Setenv("PATH", dir)
-	return Config{places: []string{dir}, NoInstall: true}
+	return Config{places: only(dir), NoInstall: true}
 }
+
+func only(places ...string) func() []string { return func() []string { return places } }
 
 func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()

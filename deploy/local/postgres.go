@@ -72,7 +72,7 @@ func (s *Stack) initdb(ctx context.Context) error {
 // runToEnd runs a command as the servers' user and waits for it. Its output is in the error if it fails.
 func (s *Stack) runToEnd(ctx context.Context, name string, args ...string) error {
 	logPath := filepath.Join(s.Dir, name+".log")
-	process, err := s.spawn(logPath, "TERM", args)
+	process, err := s.spawn(logPath, syscall.SIGTERM, args)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *Stack) runPostgres(ctx context.Context) error {
 	process, err := s.run(ctx, server{
 		name:   "postgres",
 		args:   []string{filepath.Join(s.postgres.bin, "postgres"), "-D", s.postgres.data, "-p", fmt.Sprint(s.postgres.port)},
-		signal: "QUIT", // at once, without a checkpoint: the files are thrown away
+		signal: syscall.SIGQUIT, // at once, without a checkpoint: the files are thrown away
 		answers: func(ctx context.Context) error {
 			return s.asSuperuser(ctx, "postgres", func(*pgx.Conn) error { return nil })
 		},

@@ -18,7 +18,7 @@ type Process struct {
 // It is sent SIGTERM, and SIGKILL if it is still there ten seconds later. It runs in a session of its own, so a Ctrl-C is not for it.
 // The command must not be used otherwise afterwards.
 func (s *Stack) Launch(cmd *exec.Cmd) (*Process, error) {
-	return s.guard.launch(cmd, "TERM")
+	return s.guard.launch(cmd, syscall.SIGTERM)
 }
 
 func (p *Process) wait(g *guard) {

@@ -146,7 +146,7 @@ func (r *redisProcess) start(ctx context.Context, port int) error {
 	process, err := s.run(ctx, server{
 		name:    "redis",
 		args:    []string{r.program, config},
-		signal:  "TERM",
+		signal:  syscall.SIGTERM,
 		answers: func(ctx context.Context) error { return pingRedis(ctx, s.RedisURL) },
 	})
 	r.process = process

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -15,7 +16,7 @@ import (
 type server struct {
 	name    string
 	args    []string
-	signal  string // that the guard ends it with
+	signal  syscall.Signal // that ends it soon and in order
 	answers func(context.Context) error
 }
 
@@ -27,8 +28,7 @@ func (s *Stack) run(ctx context.Context, srv server) (*Process, error) {
 		return nil, err
 	}
 	if err := ready(ctx, process, srv.answers); err != nil {
-		process.signal(os.Kill)
-		<-process.done
+		process.end(srv.signal)
 		log := tail(logPath)
 		if strings.Contains(log, "Address already in use") {
 			return nil, errPortTaken
@@ -39,7 +39,7 @@ func (s *Stack) run(ctx context.Context, srv server) (*Process, error) {
 }
 
 // spawn starts a command as the servers' user, in the private directory, with none of our environment: PGDATA or PGOPTIONS would do harm.
-func (s *Stack) spawn(logPath, signal string, args []string) (*Process, error) {
+func (s *Stack) spawn(logPath string, signal syscall.Signal, args []string) (*Process, error) {
 	log, err := os.Create(logPath)
 	if err != nil {
 		return nil, err

@@ -27,58 +27,52 @@ CREATE TABLE change_floor (
 );
 INSERT INTO change_floor (xid) VALUES ('0');
 
--- strata_log_listings logs what a statement did to listings: the tag of each listing, of each city that one of them is or
--- was in, and 'listings'. Beyond 500 tags those of single listings are left out, and '*' stands for them.
+-- strata_tags are the tags of a statement that touched these listings and cities, each named once: the tag of every listing, of every
+-- city, and 'listings'. Beyond 500 tags those of single listings are left out, and '*' stands for them.
+-- +goose StatementBegin
+CREATE FUNCTION strata_tags(ids bigint[], cities text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF cardinality(ids) = 1 AND cardinality(cities) = 1 THEN -- nearly always, so it has to be quick
+        RETURN ARRAY['listing:' || ids[1], 'city:' || cities[1], 'listings'];
+    END IF;
+    RETURN CASE WHEN cardinality(ids) + cardinality(cities) < 500
+        THEN ARRAY(SELECT 'listing:' || id FROM unnest(ids) id)
+        ELSE ARRAY['*']
+        END
+        || ARRAY(SELECT 'city:' || city FROM unnest(cities[:498]) city)
+        || 'listings'::text;
+END
+$$;
+-- +goose StatementEnd
+
+-- strata_log_listings logs what a statement did to listings, by their rows before and after: a listing that moves touches
+-- the city that it leaves too.
 --
 -- The notification only wakes the feeds. A session that changes a great deal can switch it off with
 -- SET strata.notify = off: feeds look at the log by themselves before long.
 -- +goose StatementBegin
 CREATE FUNCTION strata_log_listings() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    first_id   bigint;
-    last_id    bigint;
-    first_city text;
-    last_city  text;
-    tags       text[];
 BEGIN
     IF TG_OP = 'UPDATE' THEN
-        SELECT min(id), max(id), min(city), max(city) INTO first_id, last_id, first_city, last_city
-        FROM (SELECT id, city FROM old_rows UNION ALL SELECT id, city FROM touched_rows) AS either;
+        INSERT INTO public.change_log (tags)
+        SELECT public.strata_tags(array_agg(DISTINCT id), array_agg(DISTINCT city))
+        FROM (SELECT id, city FROM old_rows UNION ALL SELECT id, city FROM touched_rows) AS either
+        HAVING count(*) > 0;
     ELSE
-        SELECT min(id), max(id), min(city), max(city) INTO first_id, last_id, first_city, last_city FROM touched_rows;
+        INSERT INTO public.change_log (tags)
+        SELECT public.strata_tags(array_agg(id), array_agg(DISTINCT city))
+        FROM touched_rows
+        HAVING count(*) > 0;
     END IF;
-    IF first_id IS NULL THEN
-        RETURN NULL; -- the statement changed nothing
-    ELSIF first_id < last_id AND TG_OP = 'UPDATE' THEN
-        SELECT public.strata_tags(array_agg(DISTINCT id), array_agg(DISTINCT city)) INTO tags
-        FROM (SELECT id, city FROM old_rows UNION ALL SELECT id, city FROM touched_rows) AS either;
-    ELSIF first_id < last_id THEN
-        SELECT public.strata_tags(array_agg(id), array_agg(DISTINCT city)) INTO tags FROM touched_rows;
-    ELSIF first_city = last_city THEN
-        tags := ARRAY['listing:' || first_id, 'city:' || first_city, 'listings'];
-    ELSE
-        tags := ARRAY['listing:' || first_id, 'city:' || first_city, 'city:' || last_city, 'listings'];
-    END IF;
-    INSERT INTO public.change_log (tags) VALUES (tags);
-    IF current_setting('strata.notify', true) IS DISTINCT FROM 'off' THEN
+    IF FOUND AND current_setting('strata.notify', true) IS DISTINCT FROM 'off' THEN
         PERFORM pg_notify('strata_changes', '');
     END IF;
     RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
-
--- strata_tags are the tags of these listings and cities, each of which is named once.
-CREATE FUNCTION strata_tags(ids bigint[], cities text[]) RETURNS text[]
-    LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN cardinality(ids) + cardinality(cities) < 500
-        THEN ARRAY(SELECT 'listing:' || id FROM unnest(ids) id)
-        ELSE ARRAY['*']
-        END
-        || ARRAY(SELECT 'city:' || city FROM unnest(cities[:498]) city)
-        || 'listings'::text
-$$;
 
 -- strata_log_everything logs a statement after which nothing that was read before can be trusted.
 -- +goose StatementBegin

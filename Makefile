@@ -1,0 +1,70 @@
+# Everything needs Go, git and make. Postgres, Redis and a C compiler (for the race detector) are installed by apt where they are missing
+# and that is possible; the commands say so. The heavy tools have module files of their own in tools/, so that the service's stays its own.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The version is git's word, given to the linker: Go's own stamp fails where git doubts the owner of the work tree. All is built without cgo,
+# so that what one program compiled the next one finds in the cache.
+VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+GO_BUILD := CGO_ENABLED=0 go build -buildvcs=false
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: strata bin/k6 ## Compare the four strategies under load: a table and loadtest/results/latest/report.html (DURATION, LISTINGS, RATE, STRATEGIES change it)
+	@$(GO_BUILD) -o bin/loadtest ./loadtest
+	@bin/loadtest -strata bin/strata -k6 bin/k6 $(if $(DURATION),--duration $(DURATION)) $(if $(LISTINGS),--listings $(LISTINGS)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(STRATEGIES),--strategies '$(STRATEGIES)')
+
+.PHONY: run
+run: strata ## Run the service on a private Postgres and Redis, with made-up data (LISTINGS, HTTP_ADDR, ADMIN_ADDR change it)
+	@$(GO_BUILD) -o bin/run ./deploy/local/run
+	@bin/run -strata bin/strata $(if $(LISTINGS),--listings $(LISTINGS))
+
+.PHONY: test
+test: lint strata bin/k6 compiler ## Lint, then all tests with the race detector, on real Postgres, Redis and k6
+	@echo "Testing ..."
+	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	@go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+.PHONY: lint
+lint: bin/golangci-lint ## gofmt, go vet and the linters of .golangci.yml
+	@echo "Linting ..."
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w changes it):" >&2; echo "$$unformatted" >&2; exit 1; }
+	@go vet ./...
+	@bin/golangci-lint run
+
+.PHONY: build
+build: strata ## Build bin/strata, the service
+
+.PHONY: strata
+strata:
+	@echo "Building bin/strata (with a cold cache this takes a minute) ..."
+	@$(GO_BUILD) -ldflags '-X main.version=$(VERSION)' -o bin/strata ./app
+
+bin/k6: tools/k6.mod tools/k6.sum
+	@echo "Building bin/k6, the load generator, from source: about 90 seconds with a cold cache, once ..."
+	@$(GO_BUILD) -modfile=tools/k6.mod -o $@ go.k6.io/k6/v2
+
+bin/golangci-lint: tools/golangci-lint.mod tools/golangci-lint.sum
+	@echo "Building bin/golangci-lint from source: about 2 minutes with a cold cache, once ..."
+	@$(GO_BUILD) -modfile=tools/golangci-lint.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# The race detector needs a C compiler. Go's idea of which one comes from CC.
+.PHONY: compiler
+compiler:
+	@command -v "$$(go env CC | cut -d ' ' -f 1)" >/dev/null || { \
+		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo -n); \
+		command -v apt-get >/dev/null && $$sudo true || { echo "The race detector needs a C compiler: install gcc and libc's headers." >&2; exit 1; }; \
+		echo "Installing gcc by apt, for the race detector ..."; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null; }
+
+.PHONY: clean
+clean: ## Remove what was built; the results of load tests stay
+	rm -rf bin
