@@ -27,33 +27,33 @@ func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 		requests: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: telemetry.MetricCacheRequests,
 			Help: "Reads of a cache layer by what it said. Hit ratio of a layer: hit / (hit+miss+expired+invalidated+stale); never average layers.",
-		}, []string{"level", "layer", "class", "outcome", "strategy"}),
+		}, []string{telemetry.LabelLevel, telemetry.LabelLayer, telemetry.LabelClass, telemetry.LabelOutcome, telemetry.LabelStrategy}),
 		loads: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: telemetry.MetricCacheLoads,
 			Help: "Loads of a value from the origin by result. Errors mean that the database fails or is slow: see the database's own board.",
-		}, []string{"class", "result"}),
+		}, []string{telemetry.LabelClass, telemetry.LabelResult}),
 		loadSeconds: auto.NewHistogramVec(
-			telemetry.LatencyHistogram(telemetry.MetricCacheLoadDuration, "Time to load a value from the origin: what a miss costs."), []string{"class"}),
+			telemetry.LatencyHistogram(telemetry.MetricCacheLoadDuration, "Time to load a value from the origin: what a miss costs."), []string{telemetry.LabelClass}),
 		coalesced: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: telemetry.MetricCacheCoalesced,
 			Help: "Reads that waited for another read's load instead of starting their own.",
-		}, []string{"class", "scope"}),
+		}, []string{telemetry.LabelClass, telemetry.LabelScope}),
 		evictions: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: telemetry.MetricCacheEvictions,
 			Help: "Entries that L1 dropped to stay within its capacity. A steady stream means that the working set does not fit.",
-		}, []string{"level", "reason"}),
+		}, []string{telemetry.LabelLevel, telemetry.LabelReason}),
 		breakerOpen: auto.NewGauge(prometheus.GaugeOpts{
 			Name: telemetry.MetricRedisBreakerState,
 			Help: "1 while Redis is not asked because it failed repeatedly, 0.5 while one request tries it, 0 otherwise.",
 		}),
 	}
 	operation := auto.NewHistogramVec(
-		telemetry.LatencyHistogram(telemetry.MetricCacheOperationDuration, "Time of one operation on a cache layer, as its caller waits for it."), []string{"layer", "operation"})
+		telemetry.LatencyHistogram(telemetry.MetricCacheOperationDuration, "Time of one operation on a cache layer, as its caller waits for it."), []string{telemetry.LabelLayer, telemetry.LabelOperation})
 	m.l2Get, m.l2Set, m.l2Delete = operation.WithLabelValues("l2", "get"), operation.WithLabelValues("l2", "set"), operation.WithLabelValues("l2", "delete")
 
 	capacity := auto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: telemetry.MetricCacheCapacity, Help: "Bytes that L1 may hold at a level.",
-	}, []string{"level"})
+	}, []string{telemetry.LabelLevel})
 	capacity.WithLabelValues(Views.String()).Set(float64(cfg.ViewsL1Bytes))
 	capacity.WithLabelValues(Data.String()).Set(float64(cfg.DataL1Bytes))
 	for _, level := range []Level{Views, Data} {
@@ -61,7 +61,7 @@ func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 	}
 	info := auto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: telemetry.MetricStrategyInfo, Help: "1 for the strategy that requests use unless a laboratory's request chooses another.",
-	}, []string{"strategy"})
+	}, []string{telemetry.LabelStrategy})
 	for _, s := range Strategies() {
 		info.WithLabelValues(s.String()).Set(0)
 	}
@@ -129,7 +129,7 @@ type l1Collector struct {
 }
 
 func newL1Collector(layers *Layers) *l1Collector {
-	level := []string{"level"}
+	level := []string{telemetry.LabelLevel}
 	return &l1Collector{
 		layers:  layers,
 		entries: prometheus.NewDesc(telemetry.MetricCacheEntries, "Entries that L1 holds.", level, nil),

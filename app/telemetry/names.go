@@ -12,7 +12,6 @@ const (
 const (
 	MetricAnswers         = "strata_answers_total"            // counter of answers: source, strategy; each answer once
 	MetricServedStaleness = "strata_served_staleness_seconds" // histogram of how old an answer was allowed to be when it left: strategy
-	MetricAudit           = "strata_audit_total"              // counter of answers compared with the database afterwards: result, strategy
 	MetricStrategyInfo    = "strata_strategy_info"            // gauge, 1 for the strategy that this replica was configured with: strategy
 )
 
@@ -67,7 +66,7 @@ const (
 	LabelLevel       = "level"                          // view, data
 	LabelLayer       = "layer"                          // l1, l2
 	LabelClass       = "class"                          // listing, page, cities, stats
-	LabelOutcome     = "outcome"                        // hit, miss, expired, invalidated, stale, bypass, error
+	LabelOutcome     = "outcome"                        // hit, miss, expired, invalidated, bypass, error
 	LabelOperation   = "operation"                      // get, set, delete
 	LabelResult      = "result"                         // what became of it; each counter documents its own
 	LabelScope       = "scope"                          // replica, fleet
@@ -86,7 +85,6 @@ const (
 	SpanCacheL2Set    = "cache.l2.set"    // waiting for Redis to keep a value
 	SpanCacheL2Delete = "cache.l2.delete" // waiting for Redis to drop values after a write, strategy aside
 	SpanCacheLoad     = "cache.load"      // waiting for the origin on behalf of a cache
-	SpanCacheWait     = "cache.wait"      // waiting for somebody else's cache.load, which it links to
 	SpanFeedAwait     = "feed.await"      // waiting for the ledger to cover a write that the reader has seen
 )
 
@@ -103,27 +101,13 @@ const (
 	AttrDBOperation   = attribute.Key("db.operation.name")         // our query's name, or the command
 	AttrDBSummary     = attribute.Key("db.query.summary")          // our query's name
 	AttrDBNamespace   = attribute.Key("db.namespace")              // the database
-	AttrDBRows        = attribute.Key("db.response.returned_rows") // an integer
 	AttrDBStatus      = attribute.Key("db.response.status_code")   // SQLSTATE of a failure
 	AttrServerAddress = attribute.Key("server.address")            // the database's host
 )
 
 // The attributes of spans that are our own: no conventions exist for caches.
 const (
-	AttrSource     = attribute.Key("strata.source")          // a Source: where the answer came from
-	AttrStrategy   = attribute.Key("strata.strategy")        // the strategy that judged the entry
-	AttrLevel      = attribute.Key("strata.cache.level")     // view, data
-	AttrLayer      = attribute.Key("strata.cache.layer")     // l1, l2
-	AttrClass      = attribute.Key("strata.cache.class")     // listing, page, cities, stats
-	AttrKey        = attribute.Key("strata.cache.key")       // the canonical key
-	AttrOutcome    = attribute.Key("strata.cache.outcome")   // hit, miss, expired, invalidated, stale, bypass, error
-	AttrViewL1     = attribute.Key("strata.view.l1")         // outcome of that look-up, on the server span
-	AttrViewL2     = attribute.Key("strata.view.l2")         // outcome of that look-up, on the server span
-	AttrDataL1     = attribute.Key("strata.data.l1")         // outcome of that look-up, on the server span
-	AttrDataL2     = attribute.Key("strata.data.l2")         // outcome of that look-up, on the server span
-	AttrCoalesced  = attribute.Key("strata.cache.coalesced") // true if the load was somebody else's
-	AttrEntryAge   = attribute.Key("strata.cache.age_ms")    // age of the served entry in milliseconds
-	AttrAsOf       = attribute.Key("strata.as_of")           // everything committed before it is in the answer
-	AttrSeen       = attribute.Key("strata.seen")            // transaction id that a write made, or that a reader has seen
-	AttrLinkReason = attribute.Key("strata.link")            // what a link leads to: flight, change
+	AttrSource   = attribute.Key("strata.source")      // a Source: where the answer came from
+	AttrStrategy = attribute.Key("strata.strategy")    // the strategy that judged the entry
+	AttrClass    = attribute.Key("strata.cache.class") // listing, page, cities, stats
 )

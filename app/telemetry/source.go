@@ -12,7 +12,7 @@ const (
 	SourceDataL1                 // built from values out of this process
 	SourceDataL2                 // built from values of which the farthest came out of Redis
 	SourcePostgres               // the database was read for it
-	SourceStale                  // an entry that is known not to be true any more, labelled so
+	SourceStale                  // an expired entry, or one that could not be judged, in place of an origin that failed or was slow; labelled so
 	SourceError                  // no answer: a failure of ours
 	sources                      // how many there are
 )

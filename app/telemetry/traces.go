@@ -89,15 +89,6 @@ func Traceparent(ctx context.Context) string {
 	return string(appendTraceparent(make([]byte, 0, 55), span))
 }
 
-// LinkTo returns a link to the span that a traceparent names, and whether it names a sampled one.
-func LinkTo(traceparent string, attrs ...attribute.KeyValue) (trace.Link, bool) {
-	parent, ok := parseTraceparent(traceparent)
-	if !ok || !parent.TraceFlags.IsSampled() {
-		return trace.Link{}, false
-	}
-	return trace.Link{SpanContext: trace.NewSpanContext(parent), Attributes: attrs}, true
-}
-
 // childTracer starts spans only below a sampled span. The SDK's own tracer would make ids, a span and a context also for a
 // request that is not traced, at every layer.
 type childTracer struct {

@@ -399,13 +399,6 @@ func TestTraceparentRoundTrips(t *testing.T) {
 	if got := Traceparent(ctx); got != sampledParent {
 		t.Errorf("traceparent is %q, want %q", got, sampledParent)
 	}
-	link, ok := LinkTo(sampledParent, AttrLinkReason.String("change"))
-	if !ok || !link.SpanContext.Equal(remote(t, sampledParent)) || len(link.Attributes) != 1 {
-		t.Errorf("link is %v, %v, want one to %s", link, ok, sampledParent)
-	}
-	if _, ok := LinkTo(unsampledParent); ok {
-		t.Error("there is a link to a span that nobody kept")
-	}
 }
 
 func TestLostSpansAreCountedAndLoggedOnce(t *testing.T) {
@@ -436,7 +429,7 @@ func TestAttributesThatOpenTelemetryNamesAreNamedSo(t *testing.T) {
 		string(AttrURLScheme): string(semconv.URLSchemeKey), string(AttrUserAgent): string(semconv.UserAgentOriginalKey),
 		string(AttrErrorType): string(semconv.ErrorTypeKey), string(AttrDBSystem): string(semconv.DBSystemNameKey),
 		string(AttrDBOperation): string(semconv.DBOperationNameKey), string(AttrDBSummary): string(semconv.DBQuerySummaryKey),
-		string(AttrDBNamespace): string(semconv.DBNamespaceKey), string(AttrDBRows): string(semconv.DBResponseReturnedRowsKey),
+		string(AttrDBNamespace): string(semconv.DBNamespaceKey),
 		string(AttrDBStatus): string(semconv.DBResponseStatusCodeKey), string(AttrServerAddress): string(semconv.ServerAddressKey),
 	} {
 		if ours != theirs {

@@ -24,9 +24,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	auto := promauto.With(reg)
 	staleness := auto.NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricServedStaleness,
 		"How old an answer may have been when it left: the time since its as-of time, or since it was filled where a strategy knows no better. One answer in 16. "+
-			"More than 0.25 s with strategy stamped means that the feed is late."), []string{"strategy"})
+			"More than 0.25 s with strategy stamped means that the feed is late."), []string{telemetry.LabelStrategy})
 	m := &metrics{age: auto.NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricCacheEntryAge,
-		"Time since a served entry was read from the database. One answer in 16."), []string{"level"}).WithLabelValues(cache.Views.String())}
+		"Time since a served entry was read from the database. One answer in 16."), []string{telemetry.LabelLevel}).WithLabelValues(cache.Views.String())}
 	for _, s := range cache.Strategies() {
 		m.staleness[s] = staleness.WithLabelValues(s.String())
 	}
