@@ -150,7 +150,7 @@ func (h *harness) write(ctx context.Context, conn *pgx.Conn, rng *rand.Rand) err
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback(ctx) //nolint:errcheck // after Commit it has nothing to do
+	defer tx.Rollback(ctx)
 	if rng.IntN(3) == 0 {  // take the transaction id long before the change
 		if _, err := tx.Exec(ctx, `SELECT pg_current_xact_id(), pg_sleep($1)`, rng.Float64()*0.02); err != nil {
 			return err
@@ -239,7 +239,7 @@ func cursorFeed(ctx context.Context, db *postgres.DB, ledger *freshness.Ledger, 
 	if err != nil {
 		return err
 	}
-	defer reader.Close(context.WithoutCancel(ctx)) //nolint:errcheck // read only
+	defer reader.Close(context.WithoutCancel(ctx))
 	epoch := func() freshness.Epoch {
 		ctx, collector := freshness.Collect(ctx)
 		_, _ = db.Listing(ctx, 1)
@@ -432,7 +432,7 @@ func runHarness(t *testing.T, strategy cache.Strategy, feed feeder, enough func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer owner.Close(context.Background()) //nolint:errcheck // the test is over
+	defer owner.Close(context.Background())
 	for _, sql := range []string{
 		`INSERT INTO cities SELECT c, c, 'North', 'AA', 10, 10 FROM unnest(ARRAY['alpha', 'beta', 'gamma']) c`,
 		`INSERT INTO agents (name, email, phone) VALUES ('Ann', 'ann@example.com', '1')`,
@@ -490,7 +490,7 @@ func runHarness(t *testing.T, strategy cache.Strategy, feed feeder, enough func(
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close(context.Background()) //nolint:errcheck // the test is over
+		defer conn.Close(context.Background())
 		work(1000+i, func(rng *rand.Rand) error {
 			<-time.After(rand.N(10 * time.Millisecond))
 			return h.write(ctx, conn, rng)

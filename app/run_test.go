@@ -387,7 +387,7 @@ func calls(t testing.TB, appURL string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer super.Close(context.Background()) //nolint:errcheck // read only
+	defer super.Close(context.Background())
 	name := appURL[strings.LastIndex(appURL, "/")+1:]
 	name, _, _ = strings.Cut(name, "?")
 	var n int64

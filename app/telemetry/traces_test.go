@@ -430,7 +430,7 @@ func TestAttributesThatOpenTelemetryNamesAreNamedSo(t *testing.T) {
 		string(AttrErrorType): string(semconv.ErrorTypeKey), string(AttrDBSystem): string(semconv.DBSystemNameKey),
 		string(AttrDBOperation): string(semconv.DBOperationNameKey), string(AttrDBSummary): string(semconv.DBQuerySummaryKey),
 		string(AttrDBNamespace): string(semconv.DBNamespaceKey),
-		string(AttrDBStatus): string(semconv.DBResponseStatusCodeKey), string(AttrServerAddress): string(semconv.ServerAddressKey),
+		string(AttrDBStatus):    string(semconv.DBResponseStatusCodeKey), string(AttrServerAddress): string(semconv.ServerAddressKey),
 	} {
 		if ours != theirs {
 			t.Errorf("attribute %s is called %s by the semantic conventions", ours, theirs)
