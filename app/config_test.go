@@ -132,7 +132,7 @@ func TestSecretsOfAConfigAreInNoWayOfPrintingIt(t *testing.T) {
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("starting", "config", cfg, "postgres", cfg.Postgres, "tokens", cfg.HTTP.APITokens, "redis", cfg.Cache.RedisURL)
 	for how, text := range map[string]string{
-		"log": log.String(), "%v": fmt.Sprintf("%v", cfg), "%+v": fmt.Sprintf("%+v", cfg), "%#v": fmt.Sprintf("%#v", cfg), "%s": fmt.Sprintf("%s", cfg.Postgres.URL),
+		"log": log.String(), "%v": fmt.Sprintf("%v", cfg), "%+v": fmt.Sprintf("%+v", cfg), "%#v": fmt.Sprintf("%#v", cfg), "String": cfg.Postgres.URL.String(),
 	} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s shows a secret: %s", how, text)

@@ -151,7 +151,7 @@ func (h *harness) write(ctx context.Context, conn *pgx.Conn, rng *rand.Rand) err
 		return err
 	}
 	defer tx.Rollback(ctx)
-	if rng.IntN(3) == 0 {  // take the transaction id long before the change
+	if rng.IntN(3) == 0 { // take the transaction id long before the change
 		if _, err := tx.Exec(ctx, `SELECT pg_current_xact_id(), pg_sleep($1)`, rng.Float64()*0.02); err != nil {
 			return err
 		}

@@ -107,9 +107,6 @@ type replica struct {
 	tel    *telemetry.Telemetry
 }
 
-// classes makes sure that no two tests share keys in Redis.
-var classes atomic.Int64
-
 func newReplica(t testing.TB, cfg Config, o *origin, change ...func(*Class[int, int])) *replica {
 	t.Helper()
 	tel, err := telemetry.New(t.Context(), telemetry.Config{LogLevel: "error"}, io.Discard)

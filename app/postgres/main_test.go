@@ -29,8 +29,12 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer stack.Stop()
-	return m.Run()
+	code := m.Run()
+	if err := stack.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // database is one database, and a connection to it as its owner.
