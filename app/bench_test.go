@@ -120,13 +120,13 @@ func BenchmarkViewHit(b *testing.B) {
 	}
 	bare := startChild(b, "bare", "STRATA_BENCH_BODY="+hit.body, "STRATA_BENCH_HEADER="+header.String())
 
-	const rounds, connections = 6, 8
+	const rounds = 6
 	n := max(2000, b.N/rounds)
 	var spent [2]time.Duration
 	for range rounds {
 		for i, c := range []*child{bare, ours} {
 			before := c.cpu(b)
-			hammer(b, c.http, n, connections)
+			hammer(b, c.http, n, func(int) string { return "/v1/listings/1" })
 			spent[i] += c.cpu(b) - before
 		}
 	}
@@ -136,11 +136,28 @@ func BenchmarkViewHit(b *testing.B) {
 	b.ReportMetric(float64(spent[0])/float64(spent[1]), "ratio")
 }
 
+// BenchmarkResidentMemory reads 100,000 listings three times over and reports what the service holds resident then.
+func BenchmarkResidentMemory(b *testing.B) {
+	const listings = 100_000
+	_, app := seeded(b, listings)
+	ours := startChild(b, "strata", "DATABASE_URL="+app, "REDIS_URL="+stack.RedisURL, "HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0")
+	eventually(b, "the feed has read the log", func() bool { return status(ours.admin+"/readyz") == http.StatusOK })
+	for b.Loop() {
+		hammer(b, ours.http, 3*listings, func(i int) string { return fmt.Sprintf("/v1/listings/%d", 1+i%listings) })
+	}
+	memory, err := ours.process.MemoryInfo()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(memory.RSS)/(1<<20), "MiB")
+}
+
 // hammer sends n requests over some kept connections, with as little work of its own as can be.
-func hammer(b *testing.B, base string, n, connections int) {
+func hammer(b *testing.B, base string, n int, path func(i int) string) {
 	b.Helper()
+	const connections = 8
 	var clients sync.WaitGroup
-	for range connections {
+	for first := range connections {
 		clients.Go(func() {
 			conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
 			if err != nil {
@@ -148,10 +165,9 @@ func hammer(b *testing.B, base string, n, connections int) {
 				return
 			}
 			defer conn.Close()
-			request := []byte("GET /v1/listings/1 HTTP/1.1\r\nHost: strata\r\n\r\n")
 			reader := bufio.NewReaderSize(conn, 16<<10)
-			for range n / connections {
-				if _, err := conn.Write(request); err != nil {
+			for i := first; i < n; i += connections {
+				if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: strata\r\n\r\n", path(i)); err != nil {
 					b.Error(err)
 					return
 				}

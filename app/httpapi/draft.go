@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,9 +51,7 @@ func decodeDraft(document map[string]json.RawMessage) (listing.Draft, error) {
 		}
 	}
 	var wrong listing.FieldErrors
-	if err := d.Validate(); err != nil {
-		wrong = err.(listing.FieldErrors) // it returns no other
-	}
+	errors.As(d.Validate(), &wrong) // it returns no other
 	var all listing.FieldErrors
 	for _, f := range fields {
 		if must := faults[f.name]; must != "" { // whatever is said of a value that was not read means nothing

@@ -40,10 +40,13 @@ func schemaName(t reflect.Type, hint string) string {
 	}
 }
 
-// complete adds what huma cannot see: the header fields of the view cache, and that our lists are never null.
+// complete adds what huma cannot see: the header fields of the view cache, that our lists are never null, and what may change.
 func complete(api *huma.OpenAPI) {
-	for _, schema := range api.Components.Schemas.Map() {
+	for name, schema := range api.Components.Schemas.Map() {
 		neverNull(schema)
+		if name != "Draft" {
+			schema.AdditionalProperties = nil // answers may grow, and a client must not call that an error
+		}
 	}
 	for _, path := range api.Paths {
 		for _, op := range operationsOf(path) {

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 )
@@ -69,13 +68,4 @@ func (s *Server) getStats(ctx context.Context, c *fiber.Ctx) (*statsOutput, erro
 		return nil, err
 	}
 	return &statsOutput{statsOf(stats)}, nil
-}
-
-// etagForm is how a listing is written. It is part of each ETag, and has to change whenever a release writes the same listing differently.
-const etagForm = "1"
-
-// etagOf returns the ETag of a listing. It can be strong because the answer holds nothing but the row, and every change of the row, also one by cascade from
-// its city, raises the version. So a write can be compared with it in the database, in the same statement.
-func etagOf(version int64) string {
-	return `"` + etagForm + `-` + strconv.FormatInt(version, 10) + `"`
 }

@@ -9,8 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
-
-	"strata/app/listing"
 )
 
 // register adds all routes to the app.
@@ -157,28 +155,6 @@ func cityParam() *huma.Param {
 
 func headerParam(name, about, example string) *huma.Param {
 	return &huma.Param{Name: name, In: "header", Description: about, Schema: &huma.Schema{Type: "string"}, Example: example}
-}
-
-// searchParams describes what parseQuery reads.
-func searchParams() []*huma.Param {
-	param := func(name, about string, schema *huma.Schema) *huma.Param {
-		return &huma.Param{Name: name, In: "query", Description: about, Schema: schema}
-	}
-	limit := integer(1, listing.MaxLimit)
-	limit.Default = listing.DefaultLimit
-	sort := enum(listing.Sorts())
-	sort.Default = string(listing.Newest)
-	return []*huma.Param{
-		param("city", "The city's slug, in any case", &huma.Schema{Type: "string"}),
-		param("type", "", enum(listing.PropertyTypes())),
-		param("offer", "", enum(listing.Offers())),
-		param("price_min", "In hundredths of the currency", integer(0, listing.MaxPriceMinor)),
-		param("price_max", "In hundredths of the currency", integer(1, listing.MaxPriceMinor)),
-		param("bedrooms_min", "", integer(0, listing.MaxRooms)),
-		param("sort", "By creation, latest first, or by price", sort),
-		param("limit", "How many listings a page has", limit),
-		param("cursor", "The value of next from the page before, for the page that follows it", &huma.Schema{Type: "string"}),
-	}
 }
 
 // integer describes a whole number. A maximum of 0 means none.

@@ -61,7 +61,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 	}
 	w.WriteHeader(kept.status)
-	w.Write(kept.body)
+	_, _ = w.Write(kept.body)
 }
 
 // question returns the query that answers a request in JSON.
