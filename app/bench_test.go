@@ -152,33 +152,48 @@ func BenchmarkResidentMemory(b *testing.B) {
 	b.ReportMetric(float64(memory.RSS)/(1<<20), "MiB")
 }
 
-// hammer sends n requests over some kept connections, with as little work of its own as can be.
+// hammer sends n requests. Two clients with 32 connections each write to all of theirs and then read from all, so that the server always has
+// work waiting: what it spends on falling asleep and being woken would otherwise depend on how fast it is.
 func hammer(b *testing.B, base string, n int, path func(i int) string) {
 	b.Helper()
-	const connections = 8
-	var clients sync.WaitGroup
-	for first := range connections {
-		clients.Go(func() {
-			conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
-			if err != nil {
+	const clients, connections = 2, 32
+	var working sync.WaitGroup
+	for client := range clients {
+		working.Go(func() {
+			if err := volleys(strings.TrimPrefix(base, "http://"), connections, client, n, clients, path); err != nil {
 				b.Error(err)
-				return
-			}
-			defer conn.Close()
-			reader := bufio.NewReaderSize(conn, 16<<10)
-			for i := first; i < n; i += connections {
-				if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: strata\r\n\r\n", path(i)); err != nil {
-					b.Error(err)
-					return
-				}
-				if err := skipResponse(reader); err != nil {
-					b.Error(err)
-					return
-				}
 			}
 		})
 	}
-	clients.Wait()
+	working.Wait()
+}
+
+// volleys sends requests first, first+step, ... below n, as many at a time as there are connections.
+func volleys(address string, connections, first, n, step int, path func(i int) string) error {
+	conns, readers := make([]net.Conn, connections), make([]*bufio.Reader, connections)
+	for i := range conns {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		conns[i], readers[i] = conn, bufio.NewReaderSize(conn, 16<<10)
+	}
+	for next := first; next < n; {
+		sent := 0
+		for ; sent < connections && next < n; sent++ {
+			if _, err := conns[sent].Write([]byte("GET " + path(next) + " HTTP/1.1\r\nHost: strata\r\n\r\n")); err != nil {
+				return err
+			}
+			next += step
+		}
+		for i := range sent {
+			if err := skipResponse(readers[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func skipResponse(r *bufio.Reader) error {

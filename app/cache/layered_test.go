@@ -141,8 +141,8 @@ func (r *replica) read(t testing.TB, key int) (int, *Trail) {
 func wantRead(t *testing.T, r *replica, key, value int, source telemetry.Source) *Trail {
 	t.Helper()
 	got, trail := r.read(t, key)
-	if got != value || trail.Source() != source {
-		t.Errorf("Get(%d) = %d from %v, want %d from %v", key, got, trail.Source(), value, source)
+	if from, _ := trail.Source(); got != value || from != source {
+		t.Errorf("Get(%d) = %d from %v, want %d from %v", key, got, from, value, source)
 	}
 	return trail
 }

@@ -85,11 +85,11 @@ func (l *Layers) Lab() bool { return l.cfg.Lab }
 // Strategy returns the strategy that reads with this context use.
 func (l *Layers) Strategy(ctx context.Context) Strategy { return l.request(ctx).strategy }
 
-// Keeps reports whether reads with this context are kept at a level.
-func (l *Layers) Keeps(ctx context.Context, level Level) bool {
+// Keeps returns the strategy that reads with this context use, and whether it keeps anything of them at a level.
+func (l *Layers) Keeps(ctx context.Context, level Level) (Strategy, bool) {
 	r := l.request(ctx)
 	l1, l2 := r.strategy.keeps(level)
-	return (l1 || l2) && !r.bypass
+	return r.strategy, (l1 || l2) && !r.bypass
 }
 
 // Uses reports whether any request of this process can have strategy s.

@@ -61,6 +61,7 @@ type Step struct {
 type Trail struct {
 	mu     sync.Mutex
 	steps  [levels][layers]Step
+	reads  int
 	source telemetry.Source
 	loaded time.Duration
 	asOf   time.Time
@@ -74,11 +75,11 @@ func (t *Trail) Step(level Level, layer Layer) Step {
 	return t.steps[level][layer]
 }
 
-// Source returns the farthest place that any part of the answer came from.
-func (t *Trail) Source() telemetry.Source {
+// Source returns the farthest place that any part of the answer came from; ok is false if nothing was read for it.
+func (t *Trail) Source() (source telemetry.Source, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.source
+	return t.source, t.reads > 0
 }
 
 // Loaded returns the time spent waiting for the origin.
@@ -107,6 +108,7 @@ func (t *Trail) add(level Level, r Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.steps[level] = r.Steps
+	t.reads++
 	t.source = max(t.source, r.Source)
 	t.loaded += r.Loaded
 	t.unsure = t.unsure || r.AsOf.IsZero()

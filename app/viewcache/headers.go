@@ -21,8 +21,8 @@ var (
 	noCache = []byte("no-cache") // may be kept, must be asked about: the answer to that is cheap
 )
 
-// names are the caches' names in Cache-Status.
-var names = map[cache.Level][2]string{cache.Data: {"data-l1", "data-l2"}, cache.Views: {"view-l1", "view-l2"}}
+// names are the caches' names in Cache-Status, by level and layer.
+var names = [2][2]string{cache.Data: {"data-l1", "data-l2"}, cache.Views: {"view-l1", "view-l2"}}
 
 // appendCacheStatus writes the field of RFC 9211: one member a layer that was asked, the one nearest the origin first.
 func appendCacheStatus(b []byte, result cache.Result, trail *cache.Trail) []byte {

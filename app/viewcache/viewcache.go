@@ -5,9 +5,12 @@ package viewcache
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
+	"github.com/valyala/fasthttp"
 
 	"strata/app/cache"
 	"strata/app/telemetry"
@@ -60,22 +63,23 @@ func (v *Views) Handler(key func(*fiber.Ctx) (Key, bool)) fiber.Handler {
 			return c.Next()
 		}
 		ctx := c.UserContext()
+		strategy, keeps := v.layers.Keeps(ctx, cache.Views)
 		k, ok := key(c)
-		if !ok || !v.layers.Keeps(ctx, cache.Views) {
-			return v.pass(c, ctx)
+		if !ok || !keeps {
+			return v.pass(c, ctx, strategy)
 		}
 		views := v.classes[k.Class]
 		if hit, result, ok := views.Lookup(ctx, k.Text); ok {
 			v.write(c, hit)
-			v.finish(c, hit.etag, result, nil)
+			v.finish(c, strategy, hit.etag, result, nil)
 			return nil
 		}
-		return v.fill(c, ctx, views, k.Text)
+		return v.fill(c, ctx, strategy, views, k.Text)
 	}
 }
 
 // pass lets the handlers answer and keeps nothing.
-func (v *Views) pass(c *fiber.Ctx, ctx context.Context) error {
+func (v *Views) pass(c *fiber.Ctx, ctx context.Context, strategy cache.Strategy) error {
 	ctx, trail := cache.Follow(ctx)
 	c.SetUserContext(ctx)
 	if err := c.Next(); err != nil {
@@ -85,12 +89,12 @@ func (v *Views) pass(c *fiber.Ctx, ctx context.Context) error {
 	if etag == "" && c.Response().StatusCode() == fiber.StatusOK {
 		etag = etagOf(c.Response().Body())
 	}
-	v.finish(c, etag, cache.Result{Source: telemetry.SourcePostgres}, trail)
+	v.finish(c, strategy, etag, cache.Result{Source: telemetry.SourcePostgres}, trail)
 	return nil
 }
 
 // fill gets the view from L2, from another request that is making it, or from the handlers.
-func (v *Views) fill(c *fiber.Ctx, ctx context.Context, views *cache.Layered[string, *view], key string) error {
+func (v *Views) fill(c *fiber.Ctx, ctx context.Context, strategy cache.Strategy, views *cache.Layered[string, *view], key string) error {
 	ctx, trail := cache.Follow(ctx)
 	answered := false // by the handlers, for this very request
 	got, result, err := views.Fill(ctx, key, func(ctx context.Context) (*view, error) {
@@ -110,7 +114,7 @@ func (v *Views) fill(c *fiber.Ctx, ctx context.Context, views *cache.Layered[str
 	})
 	c.SetUserContext(ctx) // without the collector of the load
 	if errors.Is(err, errOrigin) {
-		v.finish(c, "", result, trail) // the handlers' own error goes out
+		v.finish(c, strategy, "", result, trail) // the handlers' own error goes out
 		return nil
 	}
 	if err != nil {
@@ -119,7 +123,7 @@ func (v *Views) fill(c *fiber.Ctx, ctx context.Context, views *cache.Layered[str
 	if !answered || result.Source == telemetry.SourceStale {
 		v.write(c, got)
 	}
-	v.finish(c, got.etag, result, trail)
+	v.finish(c, strategy, got.etag, result, trail)
 	return nil
 }
 
@@ -133,28 +137,47 @@ func (v *Views) write(c *fiber.Ctx, view *view) {
 }
 
 // finish adds the headers that say where an answer came from and how fresh it is. trail is what the data level did; nil for a view out of L1.
-func (v *Views) finish(c *fiber.Ctx, etag string, result cache.Result, trail *cache.Trail) {
+func (v *Views) finish(c *fiber.Ctx, strategy cache.Strategy, etag string, result cache.Result, trail *cache.Trail) {
 	if trail != nil && result.Source == telemetry.SourcePostgres { // the handlers made it
-		result.Source, result.AsOf, result.Loaded = trail.Source(), trail.AsOf(), trail.Loaded()
+		source, read := trail.Source()
+		if !read && etag == "" {
+			return // a refusal: it has nothing to do with the caches
+		}
+		if read {
+			result.Source = source
+		}
+		result.AsOf, result.Loaded = trail.AsOf(), trail.Loaded()
 	}
 	c.Locals(LocalSource, result.Source)
-	h := &c.Response().Header
-	var buf [256]byte
-	if etag != "" {
-		h.SetCanonical(headerETag, append(buf[:0], etag...))
-		h.SetCanonical(headerCacheControl, noCache)
-	}
-	h.SetCanonical(headerCacheStatus, appendCacheStatus(buf[:0], result, trail))
-	h.SetCanonical(headerServerTiming, appendServerTiming(buf[:0], result))
-	if !result.AsOf.IsZero() {
-		h.SetCanonical(headerAsOf, appendAsOf(buf[:0], result))
-	}
-	if old := ageOf(result, trail); old >= 0 {
-		h.SetCanonical(headerAge, appendSeconds(buf[:0], old))
-		v.metrics.observe(v.layers.Strategy(c.UserContext()), result, old)
-	}
+	v.describe(&c.Response().Header, strategy, etag, result, trail)
 	if etag != "" && c.Response().StatusCode() == fiber.StatusOK && matches(c.Request().Header.Peek(fiber.HeaderIfNoneMatch), etag) {
 		c.Response().ResetBody()
 		c.Status(fiber.StatusNotModified)
 	}
 }
+
+// describe writes the header fields.
+func (v *Views) describe(h *fasthttp.ResponseHeader, strategy cache.Strategy, etag string, result cache.Result, trail *cache.Trail) {
+	buf := scratch.Get().(*[]byte)
+	defer scratch.Put(buf)
+	if etag != "" {
+		h.SetCanonical(headerETag, utils.UnsafeBytes(etag)) // it copies
+		h.SetCanonical(headerCacheControl, noCache)
+	}
+	*buf = appendCacheStatus((*buf)[:0], result, trail)
+	h.SetCanonical(headerCacheStatus, *buf)
+	*buf = appendServerTiming((*buf)[:0], result)
+	h.SetCanonical(headerServerTiming, *buf)
+	if !result.AsOf.IsZero() {
+		*buf = appendAsOf((*buf)[:0], result)
+		h.SetCanonical(headerAsOf, *buf)
+	}
+	if old := ageOf(result, trail); old >= 0 {
+		*buf = appendSeconds((*buf)[:0], old)
+		h.SetCanonical(headerAge, *buf)
+		v.metrics.observe(strategy, result, old)
+	}
+}
+
+// scratch holds buffers for header fields: one on the stack would escape into fasthttp, and be an allocation a request.
+var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 256); return &b }}
