@@ -13,11 +13,8 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// The times within which 99 of 100 answers must come.
-const (
-	latencyLimit = 50 * time.Millisecond  // at a service's capacity
-	keepsUp      = 500 * time.Millisecond // for a service to keep up at all: to calibrate by
-)
+// latencyLimit is the time within which 99 of 100 answers come at a service's capacity.
+const latencyLimit = 50 * time.Millisecond
 
 // What stops a search for the capacity.
 const (
@@ -29,7 +26,6 @@ const (
 
 // probe is what a short time at one rate showed.
 type probe struct {
-	within    time.Duration // the time within which 99 of 100 answers must come
 	rate      float64       // that was asked for
 	achieved  float64       // requests started in the time
 	p99       time.Duration // from when a request should have been sent to its answer
@@ -44,10 +40,10 @@ func (p probe) limit() string {
 	switch {
 	case p.errors > 0:
 		return limitErrors
-	case p.p99 < p.within && p.achieved >= 0.98*p.rate:
+	case p.p99 < latencyLimit && p.achieved >= 0.98*p.rate:
 		return ""
 	// Answers come in time but requests were late, or the generator is what keeps the processors busy.
-	case p.answerP99 < p.within, p.generator > p.served:
+	case p.answerP99 < latencyLimit, p.generator > p.served:
 		return limitGenerator
 	}
 	return limitLatency
@@ -67,10 +63,10 @@ type attacker struct {
 const vegetaWorkers = 1000
 
 // probe attacks at a rate for a while. It takes longer than that at low rates, so that there are some requests to judge.
-func (a *attacker) probe(ctx context.Context, rate float64, length, within time.Duration) (probe, error) {
+func (a *attacker) probe(ctx context.Context, rate float64, length time.Duration) (probe, error) {
 	const enough = 100 // requests
 	length = min(max(length, time.Duration(enough/rate*float64(time.Second))), 2*length)
-	p := probe{rate: rate, within: within}
+	p := probe{rate: rate}
 	served, err := a.served()
 	if err != nil {
 		return p, err
@@ -111,6 +107,30 @@ func (a *attacker) probe(ctx context.Context, rate float64, length, within time.
 	return p, nil
 }
 
+// saturate asks without a pause, as visitors who wait for their answers do, and returns how many requests a second are answered. The first
+// part of the time does not count: connections are made and the database's memory fills.
+func (a *attacker) saturate(ctx context.Context, visitors uint64, length time.Duration) (float64, error) {
+	generator := vegeta.NewAttacker(vegeta.Workers(visitors), vegeta.MaxWorkers(visitors), vegeta.Timeout(5*time.Second), vegeta.MaxBody(0))
+	stop := context.AfterFunc(ctx, func() { generator.Stop() })
+	defer stop()
+	counted := time.Now().Add(length / 3)
+	answered := 0
+	var failure error
+	asFastAsAnswered := vegeta.Rate{}
+	for result := range generator.Attack(a.target, asFastAsAnswered, length, "") {
+		if result.Code != http.StatusOK {
+			failure = fmt.Errorf("%s %s: %s", result.Method, result.URL, result.Error)
+		}
+		if result.Timestamp.After(counted) {
+			answered++
+		}
+	}
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	return float64(answered) / time.Since(counted).Seconds(), failure
+}
+
 // target makes the next request of the traffic.
 func (a *attacker) target(t *vegeta.Target) error {
 	r := a.traffic.request(a.next.Add(1))
@@ -136,7 +156,7 @@ func search(ctx context.Context, start float64, steps int, try func(context.Cont
 	rate, bad := start, math.Inf(1)
 	for step := 0; step < steps && rate <= highest && bad/max(best.rate, 1) > near; step++ {
 		p, err := try(ctx, rate)
-		if err == nil && p.limit() != "" && p.p99 < 3*p.within && step+1 < steps {
+		if err == nil && p.limit() != "" && p.p99 < 3*latencyLimit && step+1 < steps {
 			step++
 			p, err = try(ctx, rate)
 		}

@@ -17,12 +17,12 @@ func TestProbeSaysWhatItsLimitWas(t *testing.T) {
 		probe
 		want string
 	}{
-		{"all in time", probe{within: latencyLimit, rate: 100, achieved: 100, p99: ok, answerP99: ok}, ""},
-		{"slow answers", probe{within: latencyLimit, rate: 100, achieved: 100, p99: slow, answerP99: slow, generator: 0.2, served: 1.5}, limitLatency},
-		{"slow answers while the generator keeps the processors busy", probe{within: latencyLimit, rate: 100, achieved: 100, p99: slow, answerP99: slow, generator: 1.2, served: 0.7}, limitGenerator},
-		{"late requests", probe{within: latencyLimit, rate: 100, achieved: 100, p99: slow, answerP99: ok, served: 1}, limitGenerator},
-		{"too few requests", probe{within: latencyLimit, rate: 100, achieved: 90, p99: ok, answerP99: ok, served: 1}, limitGenerator},
-		{"a failure", probe{within: latencyLimit, rate: 100, achieved: 100, p99: ok, answerP99: ok, errors: 1}, limitErrors},
+		{"all in time", probe{rate: 100, achieved: 100, p99: ok, answerP99: ok}, ""},
+		{"slow answers", probe{rate: 100, achieved: 100, p99: slow, answerP99: slow, generator: 0.2, served: 1.5}, limitLatency},
+		{"slow answers while the generator keeps the processors busy", probe{rate: 100, achieved: 100, p99: slow, answerP99: slow, generator: 1.2, served: 0.7}, limitGenerator},
+		{"late requests", probe{rate: 100, achieved: 100, p99: slow, answerP99: ok, served: 1}, limitGenerator},
+		{"too few requests", probe{rate: 100, achieved: 90, p99: ok, answerP99: ok, served: 1}, limitGenerator},
+		{"a failure", probe{rate: 100, achieved: 100, p99: ok, answerP99: ok, errors: 1}, limitErrors},
 	} {
 		if got := test.limit(); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
@@ -47,7 +47,7 @@ func TestSearchFindsWhereTheServiceGivesUp(t *testing.T) {
 		tries := 0
 		best, limit, err := search(t.Context(), test.start, test.steps, func(_ context.Context, rate float64) (probe, error) {
 			tries++
-			p := probe{within: latencyLimit, rate: rate, achieved: rate, p99: time.Millisecond, answerP99: time.Millisecond, served: 1}
+			p := probe{rate: rate, achieved: rate, p99: time.Millisecond, answerP99: time.Millisecond, served: 1}
 			if rate > test.capacity {
 				p.p99, p.answerP99 = time.Second, time.Second
 			}
@@ -63,7 +63,7 @@ func TestSearchFindsWhereTheServiceGivesUp(t *testing.T) {
 func TestSearchForgivesOneBadSecond(t *testing.T) {
 	bad := true
 	best, _, err := search(t.Context(), 100, 2, func(_ context.Context, rate float64) (probe, error) {
-		p := probe{within: latencyLimit, rate: rate, achieved: rate, p99: time.Millisecond, answerP99: time.Millisecond}
+		p := probe{rate: rate, achieved: rate, p99: time.Millisecond, answerP99: time.Millisecond}
 		if bad {
 			p.p99, p.answerP99, bad = 2*latencyLimit, 2*latencyLimit, false
 		}
@@ -91,7 +91,7 @@ func TestProbeAttacksWithTheTraffic(t *testing.T) {
 		traffic: &traffic{seed: 1, listings: 100, hot: 10, cities: []string{"a", "b"}, writes: 0.2}, prices: make([]int64, 101),
 		url: service.URL, token: "secret", served: func() (float64, error) { return 0, nil },
 	}
-	p, err := a.probe(t.Context(), 500, time.Second, latencyLimit)
+	p, err := a.probe(t.Context(), 500, time.Second)
 	if err != nil || p.errors > 0 {
 		t.Fatalf("got %v and %d errors, want none", err, p.errors)
 	}
@@ -103,10 +103,14 @@ func TestProbeAttacksWithTheTraffic(t *testing.T) {
 		t.Errorf("got %+v, want CPU time and latencies", p)
 	}
 
+	if rate, err := a.saturate(t.Context(), 2, 300*time.Millisecond); err != nil || rate <= 0 {
+		t.Errorf("saturated, it answered %v requests/s, %v, want some", rate, err)
+	}
+
 	broken := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(broken.Close)
 	a.url = broken.URL
-	if p, err = a.probe(t.Context(), 100, 300*time.Millisecond, latencyLimit); err != nil || p.limit() != limitErrors {
+	if p, err = a.probe(t.Context(), 100, 300*time.Millisecond); err != nil || p.limit() != limitErrors {
 		t.Errorf("a service without the API: got %v, limit %q, want errors", err, p.limit())
 	}
 }

@@ -14,14 +14,17 @@ import (
 	"strata/loadtest/report"
 )
 
-// equalShare is how much of what none keeps up with the equal rate is: enough to make it work, and room for k6 and the witness, which the
-// search for the capacity does without.
+// equalShare is how much of what none answers under full load the equal rate is: enough to make it work, and room for k6 and the witness,
+// which take their part of the machine.
 const equalShare = 0.5
 
-// capacitySteps bounds a search for the capacity; one to calibrate by may be rougher.
+// capacitySteps bounds a search for the capacity.
+const capacitySteps = 7
+
+// How the equal rate is calibrated.
 const (
-	capacitySteps  = 7
-	calibrateSteps = 6
+	calibrateFor      = 6 * time.Second
+	calibrateVisitors = 16
 )
 
 // laboratory is what a comparison works with.
@@ -84,7 +87,7 @@ func (s *settings) plan() []step {
 		{fmt.Sprintf("seeding %d listings", s.listings), time.Second + time.Duration(s.listings)*120*time.Microsecond},
 	}
 	if s.rate == 0 {
-		plan = append(plan, step{"calibrating the rate", 2*time.Second + calibrateSteps*s.calibrateProbe()})
+		plan = append(plan, step{"calibrating the rate", time.Second + calibrateFor})
 	}
 	for _, strategy := range s.strategies {
 		plan = append(plan,
@@ -95,13 +98,6 @@ func (s *settings) plan() []step {
 		}
 	}
 	return plan
-}
-
-func (s *settings) calibrateProbe() time.Duration {
-	if s.probe == 0 {
-		return time.Second
-	}
-	return min(s.probe, 1500*time.Millisecond)
 }
 
 // open starts the servers and fills the database.
@@ -171,18 +167,12 @@ func (l *laboratory) chooseRate(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("calibrating: %w", err)
 	}
 	defer s.stop()
-	attacker := l.attacker(s)
-	best, _, err := search(ctx, 200, calibrateSteps, func(ctx context.Context, rate float64) (probe, error) {
-		return attacker.probe(ctx, rate, l.calibrateProbe(), keepsUp)
-	})
+	full, err := l.attacker(s).saturate(ctx, calibrateVisitors, calibrateFor)
 	if err != nil {
 		return "", fmt.Errorf("calibrating: %w", err)
 	}
-	if best.rate == 0 {
-		return "", errors.New("calibrating: the strategy none keeps up with no rate that was tried; give one with -rate")
-	}
-	l.rate = max(1, math.Floor(best.rate*equalShare))
-	return fmt.Sprintf("%.0f %% of the %.0f requests/s that the strategy none kept up with in a short search (99 %% of the answers within %v)", 100*equalShare, best.rate, keepsUp), nil
+	l.rate = max(1, math.Floor(full*equalShare))
+	return fmt.Sprintf("%.0f %% of the %.0f requests/s that the strategy none answered to %d visitors who asked without a pause", 100*equalShare, full, calibrateVisitors), nil
 }
 
 // start starts a fresh service with empty caches on a database that is at rest.
@@ -210,7 +200,7 @@ func (l *laboratory) attacker(s *service) *attacker {
 
 // witnessed are the cities whose listings the witness changes: popular ones, but not the very first.
 func witnessed(cities []string) [2]string {
-	const skip = 6
+	const skip = 10
 	at := max(min(skip, len(cities)-2), 0)
 	return [2]string{cities[at], cities[min(at+1, len(cities)-1)]}
 }

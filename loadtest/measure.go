@@ -69,7 +69,7 @@ func (l *laboratory) measure(ctx context.Context, strategy string) (report.Strat
 	l.progress.next()
 	attacker := l.attacker(s)
 	best, limit, err := search(ctx, l.rate, capacitySteps, func(ctx context.Context, rate float64) (probe, error) {
-		return attacker.probe(ctx, rate, l.settings.probe, latencyLimit)
+		return attacker.probe(ctx, rate, l.settings.probe)
 	})
 	if err != nil {
 		return none, 0, fmt.Errorf("looking for its capacity: %w", err)

@@ -67,18 +67,18 @@ func (t *traffic) search(r *random) request {
 	path := "/v1/listings?city=" + t.city(r)
 	offer, kind, sort := r.uniform(), r.uniform(), r.uniform()
 	switch {
-	case offer < 0.4:
-	case offer < 0.8:
+	case offer < 0.5:
+	case offer < 0.85:
 		path += "&offer=sale"
 	default:
 		path += "&offer=rent"
 	}
-	if sort >= 0.9 {
+	if sort >= 0.92 {
 		path += "&sort=price_asc"
 	}
 	switch {
-	case kind < 0.9:
-	case kind < 0.97:
+	case kind < 0.92:
+	case kind < 0.98:
 		path += "&type=apartment"
 	default:
 		path += "&type=house"

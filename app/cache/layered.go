@@ -84,6 +84,7 @@ func (c *Layered[K, V]) newL1() *otter.Cache[K, *entry[V]] {
 func (c *Layered[K, V]) Get(ctx context.Context, key K) (V, error) {
 	r := c.layers.request(ctx)
 	e, outcome, m := c.lookup(ctx, r, key)
+	c.metrics.count(r.strategy, L1, outcome)
 	if outcome == Hit {
 		if r.trail == nil && !freshness.Collecting(ctx) {
 			return c.unwrap(e)
@@ -99,30 +100,37 @@ func (c *Layered[K, V]) Get(ctx context.Context, key K) (V, error) {
 	return c.deliver(ctx, r, e, result)
 }
 
-// Lookup returns the value of key if L1 holds a fresh entry, and does nothing else. For what it does not find, Fill is the next step.
+// Lookup returns the value of key if L1 holds a fresh entry, and does nothing else. For what it does not find, Fill is the next step, and
+// counts the miss.
 func (c *Layered[K, V]) Lookup(ctx context.Context, key K) (value V, result Result, ok bool) {
-	e, outcome, m := c.lookup(ctx, c.layers.request(ctx), key)
+	r := c.layers.request(ctx)
+	e, outcome, m := c.lookup(ctx, r, key)
 	if outcome != Hit {
 		return value, Result{}, false
 	}
+	c.metrics.count(r.strategy, L1, Hit)
 	return e.value, c.hit(e, m), true
 }
 
-// Fill returns the value of key from L2, or from load, which runs in the caller's goroutine, or from the load of another Fill that is under
-// way. It is Get without L1 for values that only the request itself can make.
+// Fill returns the value of key from L1 or L2, or from load, which runs in the caller's goroutine, or from the load of another Fill that is
+// under way. It is Get for values that only the request itself can make.
 func (c *Layered[K, V]) Fill(ctx context.Context, key K, load func(context.Context) (V, error)) (V, Result, error) {
 	r := c.layers.request(ctx)
+	present, outcome, m := c.lookup(ctx, r, key)
+	c.metrics.count(r.strategy, L1, outcome)
+	if outcome == Hit { // it came since Lookup
+		return present.value, c.hit(present, m), nil
+	}
 	f := c.join(ctx, r, key, load)
-	if f.err != nil {
-		e := c.spare(r, key)
-		if e == nil {
-			var none V
-			return none, f.result, f.err
-		}
-		f = standIn(e)
+	if f.err != nil && present != nil && c.mayStandIn(present) {
+		f = standIn(present)
 	}
 	if f.result.Steps[L1].Outcome == 0 {
-		f.result.Steps[L1].Outcome = Miss // Lookup found nothing
+		f.result.Steps[L1].Outcome = outcome
+	}
+	if f.err != nil {
+		var none V
+		return none, f.result, f.err
 	}
 	return f.entry.value, f.result, nil
 }
@@ -167,12 +175,10 @@ func (c *Layered[K, V]) lookup(ctx context.Context, r request, key K) (*entry[V]
 	}
 	e, ok := l1.GetIfPresent(key)
 	if !ok {
-		c.metrics.count(r.strategy, L1, Miss)
 		return nil, Miss, moment{}
 	}
 	m := c.moment(r.strategy)
 	outcome := c.judge(e, m)
-	c.metrics.count(r.strategy, L1, outcome)
 	if outcome == Hit && m.unix >= e.early && r.strategy == Stamped {
 		c.refresh(ctx, r, key, e)
 	}
@@ -589,18 +595,6 @@ func (c *Layered[K, V]) refresh(ctx context.Context, r request, key K, e *entry[
 			e.refreshing.Store(false) // let another read try again
 		}
 	})
-}
-
-// spare returns what L1 has for a key whose origin fails, or nil.
-func (c *Layered[K, V]) spare(r request, key K) *entry[V] {
-	if r.strategy != Stamped || r.bypass {
-		return nil
-	}
-	e, ok := c.l1[Stamped].GetIfPresent(key)
-	if !ok || !c.mayStandIn(e) {
-		return nil
-	}
-	return e
 }
 
 // mayStandIn reports whether an entry may be served when the origin is slow or fails: no change of it is known, and it has not been

@@ -32,7 +32,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 	method := methodIndex(c.Method())
 	s.metrics.active[method].Inc()
 	var span trace.Span
-	if traceparent := c.Get("traceparent"); s.tel.Sampled(traceparent) {
+	if traceparent := c.Get("traceparent"); s.sampled(c, traceparent) {
 		span = s.startSpan(c, traceparent)
 	}
 	if err := s.protect(c); err != nil {

@@ -43,7 +43,7 @@ func (r router) Add(method, path string, handlers ...fiber.Handler) fiber.Router
 	if method != http.MethodGet {
 		return r.Router.Add(method, path, append([]fiber.Handler{s.authorize, s.bounded}, handlers...)...)
 	}
-	view := s.views.Handler(keyOf(path))
+	view := s.views.Handler(s.remembering(path, keyOf(path)))
 	return r.Router.Get(path, append([]fiber.Handler{view, s.bounded}, handlers...)...) // HEAD too
 }
 

@@ -63,13 +63,15 @@ type Server struct {
 	ledger   *freshness.Ledger
 	tel      *telemetry.Telemetry
 
-	app      *fiber.App
-	mu       sync.Mutex
-	listener net.Listener // nil before Serve
-	stopped  bool         // Shutdown was called
-	metrics  *metrics
-	writers  []writer
-	contexts []context.Context // one for each strategy, so that no request of the laboratory has to make one
+	app       *fiber.App
+	mu        sync.Mutex
+	listener  net.Listener // nil before Serve
+	stopped   bool         // Shutdown was called
+	metrics   *metrics
+	shortcuts *shortcuts
+	strategy  cache.Strategy // of requests that choose none
+	writers   []writer
+	contexts  []context.Context // one for each strategy, so that no request of the laboratory has to make one
 }
 
 // New returns a Server that listens nowhere yet.
@@ -77,7 +79,7 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, listings: listings, views: views, layers: layers, ledger: ledger, tel: tel,
-		metrics: newMetrics(tel.Registry), writers: writersOf(cfg.Tokens),
+		metrics: newMetrics(tel.Registry), shortcuts: newShortcuts(), strategy: layers.Strategy(context.Background()), writers: writersOf(cfg.Tokens),
 	}
 	for _, strategy := range cache.Strategies() {
 		s.contexts = append(s.contexts, cache.WithStrategy(context.Background(), strategy))
@@ -101,11 +103,13 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 	server.CloseOnShutdown = true // tell kept connections to go elsewhere
 	inner := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		if !knownMethod(ctx.Method()) { // Fiber would answer in plain text
+		switch {
+		case s.short(ctx):
+		case !knownMethod(ctx.Method()): // Fiber would answer in plain text
 			s.refuseMethod(ctx)
-			return
+		default:
+			inner(ctx)
 		}
-		inner(ctx)
 	}
 	return s
 }

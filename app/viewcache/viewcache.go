@@ -68,14 +68,30 @@ func (v *Views) Handler(key func(*fiber.Ctx) (Key, bool)) fiber.Handler {
 		if !ok || !keeps {
 			return v.pass(c, ctx, strategy)
 		}
-		views := v.classes[k.Class]
-		if hit, result, ok := views.Lookup(ctx, k.Text); ok {
-			v.write(c, hit)
-			v.finish(c, strategy, hit.etag, result, nil)
+		if v.hit(c.Context(), ctx, strategy, k) {
+			c.Locals(LocalSource, telemetry.SourceViewL1)
 			return nil
 		}
-		return v.fill(c, ctx, strategy, views, k.Text)
+		return v.fill(c, ctx, strategy, v.classes[k.Class], k.Text)
 	}
+}
+
+// Hit answers a GET request for the view from L1 if that has a fresh one, as Handler does, and reports whether it did. It is for servers that know
+// the key before Fiber has seen the request, and only for requests without a strategy of their own.
+func (v *Views) Hit(c *fasthttp.RequestCtx, key Key) bool {
+	strategy, keeps := v.layers.Keeps(context.Background(), cache.Views)
+	return keeps && v.hit(c, context.Background(), strategy, key)
+}
+
+func (v *Views) hit(c *fasthttp.RequestCtx, ctx context.Context, strategy cache.Strategy, key Key) bool {
+	view, result, ok := v.classes[key.Class].Lookup(ctx, key.Text)
+	if !ok {
+		return false
+	}
+	write(&c.Response, view)
+	v.describe(&c.Response.Header, strategy, view.etag, result, nil)
+	notModified(c, view.etag)
+	return true
 }
 
 // pass lets the handlers answer and keeps nothing.
@@ -121,15 +137,14 @@ func (v *Views) fill(c *fiber.Ctx, ctx context.Context, strategy cache.Strategy,
 		return err
 	}
 	if !answered || result.Source == telemetry.SourceStale {
-		v.write(c, got)
+		write(c.Response(), got)
 	}
 	v.finish(c, strategy, got.etag, result, trail)
 	return nil
 }
 
 // write makes the view the response.
-func (v *Views) write(c *fiber.Ctx, view *view) {
-	res := c.Response()
+func write(res *fasthttp.Response, view *view) {
 	res.ResetBody()
 	res.SetStatusCode(view.status)
 	res.SetBodyRaw(view.body) // not copied: fasthttp only reads it
@@ -150,10 +165,16 @@ func (v *Views) finish(c *fiber.Ctx, strategy cache.Strategy, etag string, resul
 	}
 	c.Locals(LocalSource, result.Source)
 	v.describe(&c.Response().Header, strategy, etag, result, trail)
-	if etag != "" && c.Response().StatusCode() == fiber.StatusOK && matches(c.Request().Header.Peek(fiber.HeaderIfNoneMatch), etag) {
-		c.Response().ResetBody()
-		c.Status(fiber.StatusNotModified)
+	notModified(c.Context(), etag)
+}
+
+// notModified turns the answer into 304 if the client has it already.
+func notModified(c *fasthttp.RequestCtx, etag string) {
+	if etag == "" || c.Response.StatusCode() != fiber.StatusOK || !matches(c.Request.Header.Peek(fiber.HeaderIfNoneMatch), etag) {
+		return
 	}
+	c.Response.ResetBody()
+	c.SetStatusCode(fiber.StatusNotModified)
 }
 
 // describe writes the header fields.

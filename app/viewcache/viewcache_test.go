@@ -119,7 +119,7 @@ func TestViewIsServedUntilWhatItDependsOnChanges(t *testing.T) {
 	s.ask("GET", "/ann")
 	s.wantMade(1)
 	s.change("ann")
-	if got := s.ask("GET", "/ann").header["Cache-Status"]; got != "view-l1; fwd=uri-miss" {
+	if got := s.ask("GET", "/ann").header["Cache-Status"]; got != "view-l1; fwd=stale; detail=invalidated" {
 		t.Errorf("Cache-Status after a change: %q", got)
 	}
 	s.wantMade(2)

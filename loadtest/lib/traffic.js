@@ -42,9 +42,9 @@ export class Traffic {
   // search returns first pages: a city's landing page, or that with one or two filters or another order.
   search(random) {
     const city = this.city(random);
-    const offer = pick(random.uniform(), [0.4, ''], [0.8, '&offer=sale'], [1, '&offer=rent']);
-    const type = pick(random.uniform(), [0.9, ''], [0.97, '&type=apartment'], [1, '&type=house']);
-    const sort = pick(random.uniform(), [0.9, ''], [1, '&sort=price_asc']);
+    const offer = pick(random.uniform(), [0.5, ''], [0.85, '&offer=sale'], [1, '&offer=rent']);
+    const type = pick(random.uniform(), [0.92, ''], [0.98, '&type=apartment'], [1, '&type=house']);
+    const sort = pick(random.uniform(), [0.92, ''], [1, '&sort=price_asc']);
     return { name: 'search', method: 'GET', path: `/v1/listings?city=${city}${offer}${sort}${type}`, city };
   }
 
