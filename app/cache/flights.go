@@ -26,6 +26,11 @@ type flight[V any] struct {
 	err    error
 }
 
+// own returns what the flight brought, for one request to go on with: the flight itself is everybody's.
+func (f *flight[V]) own() *flight[V] {
+	return &flight[V]{entry: f.entry, result: f.result, err: f.err}
+}
+
 // join returns the flight for key, and whether the caller leads it: then it must see to it that it lands.
 func (g *flights[V]) join(key string) (f *flight[V], leads bool) {
 	g.mu.Lock()

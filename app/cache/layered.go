@@ -313,7 +313,7 @@ func (c *Layered[K, V]) await(ctx context.Context, r request, key K, load func(c
 			spare := c.cached(ctx, r, key, f, false)
 			if f.entry != nil {
 				c.flights.land(name, f)
-				return f
+				return f.own()
 			}
 			c.layers.background.Go(func() {
 				defer c.flights.land(name, f)
@@ -337,7 +337,7 @@ func (c *Layered[K, V]) await(ctx context.Context, r request, key K, load func(c
 			return standIn(l1)
 		}
 		if leads || f.err != nil {
-			return &flight[V]{entry: f.entry, result: f.result, err: f.err}
+			return f.own()
 		}
 		if own := c.shared(ctx, f); own != nil {
 			return own
@@ -363,7 +363,7 @@ func (c *Layered[K, V]) join(ctx context.Context, r request, key K, load func(co
 			if spare := c.cached(ctx, r, key, f, false); f.entry == nil {
 				c.loaded(ctx, r, key, load, f, spare)
 			}
-			return &flight[V]{entry: f.entry, result: f.result, err: f.err}
+			return f.own()
 		}
 		select {
 		case <-ctx.Done():
@@ -387,7 +387,7 @@ func (c *Layered[K, V]) shared(ctx context.Context, f *flight[V]) *flight[V] {
 	if f.span.IsValid() {
 		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: f.span})
 	}
-	own := &flight[V]{entry: f.entry, result: f.result}
+	own := f.own()
 	own.result.Steps[L2].Collapsed = true
 	if f.result.Source == telemetry.SourceStale {
 		return own

@@ -14,7 +14,7 @@ var ErrStamp = errors.New("not an encoded stamp")
 // Everything is the tag that every entry depends on without naming it. TRUNCATE writes it.
 const Everything = "*"
 
-// Epoch names one line of a database's history: a hash of its system identifier and timeline. A restore or a failover
+// Epoch names one line of a database's history: a hash of the cluster's system identifier, the database and the timeline. A restore or a failover
 // begins another, in which transaction ids of the old one may be given out again, so stamps of different epochs never compare.
 // Zero means unknown; no entry of it is ever fresh.
 type Epoch uint64

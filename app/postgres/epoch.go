@@ -28,20 +28,22 @@ var errPromoted = errors.New("the server was promoted after this connection was 
 // learns of a new one only at the next checkpoint. A standby has no such log.
 func historyOf(ctx context.Context, conn *pgx.Conn) (history, error) {
 	const sql = `
-		SELECT s.system_identifier, pg_is_in_recovery(),
+		SELECT s.system_identifier, (SELECT oid::bigint FROM pg_database WHERE datname = current_database()), pg_is_in_recovery(),
 			CASE WHEN pg_is_in_recovery()
 			THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()), (SELECT min_recovery_end_timeline FROM pg_control_recovery()))
 			ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer
 			END
 		FROM pg_control_system() s`
-	var system int64
+	var system, database int64
 	var timeline int32
 	var h history
-	if err := conn.QueryRow(ctx, sql).Scan(&system, &h.standby, &timeline); err != nil {
+	if err := conn.QueryRow(ctx, sql).Scan(&system, &database, &h.standby, &timeline); err != nil {
 		return history{}, fmt.Errorf("asking for the epoch: %w", classify(ctx, err))
 	}
 	sum := fnv.New64a()
-	sum.Write(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(system)), uint32(timeline)))
+	for _, part := range []int64{system, database, int64(timeline)} {
+		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(part)))
+	}
 	h.epoch = max(freshness.Epoch(sum.Sum64()), 1) // zero means unknown
 	return h, nil
 }
