@@ -423,7 +423,7 @@ func fetch(ctx context.Context, client *http.Client, url string, into any) (asOf
 	return asOf, json.Unmarshal(body, into)
 }
 
-// runHarness lets the harness work until enough says so, or a minute has passed.
+// runHarness lets the harness work until enough says so, or five minutes have passed.
 func runHarness(t *testing.T, strategy cache.Strategy, feed feeder, enough func(*harness) bool) *harness {
 	t.Helper()
 	ownerURL, appURL := newDatabase(t)
@@ -492,11 +492,11 @@ func runHarness(t *testing.T, strategy cache.Strategy, feed feeder, enough func(
 		}
 		defer conn.Close(context.Background())
 		work(1000+i, func(rng *rand.Rand) error {
-			<-time.After(rand.N(10 * time.Millisecond))
+			<-time.After(rand.N(40 * time.Millisecond))
 			return h.write(ctx, conn, rng)
 		})
 	}
-	for end := time.Now().Add(time.Minute); time.Now().Before(end) && !enough(h) && !t.Failed(); {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end) && !enough(h) && !t.Failed(); {
 		<-time.After(50 * time.Millisecond)
 	}
 	close(h.stop)

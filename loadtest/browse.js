@@ -7,8 +7,8 @@ import { settings } from './lib/settings.js';
 import { summarise, thresholds, trendStats } from './lib/summary.js';
 import { Traffic } from './lib/traffic.js';
 
-// Visitors that can wait at one time before an arrival has to be dropped: all that come in a quarter of a second.
-const vus = Math.min(Math.max(Math.ceil(settings.rate / 4), 20), 400);
+// Visitors that can wait at one time before an arrival has to be dropped: all that come in a third of a second.
+const vus = Math.min(Math.max(Math.ceil(settings.rate / 3), 20), 400);
 
 export const options = {
   scenarios: {

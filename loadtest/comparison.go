@@ -16,7 +16,7 @@ import (
 
 // equalShare is how much of what none answers under full load the equal rate is: enough to make it work, and room for k6 and the witness,
 // which take their part of the machine.
-const equalShare = 0.5
+const equalShare = 0.45
 
 // capacitySteps bounds a search for the capacity.
 const capacitySteps = 7

@@ -88,7 +88,7 @@ func parse(args []string, errOut io.Writer) (settings, error) {
 	flags.DurationVar(&s.duration, "duration", 20*time.Second, "length of the run at the equal rate, of each strategy")
 	flags.DurationVar(&s.warm, "warm", 30*time.Minute, "traffic that the warm-up stands for: everything that it names is asked for once")
 	flags.DurationVar(&s.probe, "probe", 1500*time.Millisecond, "length of one step of the search for the capacity; 0: no search")
-	flags.Float64Var(&s.rate, "rate", 0, "requests a second of the run at the equal rate; 0: half of what the strategy none answers under full load")
+	flags.Float64Var(&s.rate, "rate", 0, "requests a second of the run at the equal rate; 0: 45 % of what the strategy none answers under full load")
 	flags.IntVar(&s.listings, "listings", 100_000, "listings in the database")
 	flags.IntVar(&s.hot, "hot", 0, "listings in demand; 0: a tenth of all")
 	flags.Float64Var(&s.writes, "writes", 0.0005, "share of the requests that change a price")

@@ -38,7 +38,7 @@ func newProgress(out *os.File, plan []step) *progress {
 		return p
 	}
 	p.bar = progressbar.NewOptions64(int64(p.total()/time.Millisecond), progressbar.OptionSetWriter(out), progressbar.OptionSetWidth(30),
-		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth())
+		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish())
 	p.drawn.Go(func() {
 		ticker := time.NewTicker(250 * time.Millisecond)
 		defer ticker.Stop()
