@@ -85,7 +85,7 @@ func parse(args []string, errOut io.Writer) (settings, error) {
 	flags := flag.NewFlagSet("loadtest", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	flags.StringVar(&strategies, "strategies", strings.Join(knownStrategies(), ","), "strategies to compare, with commas; the first is run first")
-	flags.DurationVar(&s.duration, "duration", 20*time.Second, "length of the run at the equal rate, of each strategy")
+	flags.DurationVar(&s.duration, "duration", 16*time.Second, "length of the run at the equal rate, of each strategy")
 	flags.DurationVar(&s.warm, "warm", 30*time.Minute, "traffic that the warm-up stands for: everything that it names is asked for once")
 	flags.DurationVar(&s.probe, "probe", 1500*time.Millisecond, "length of one step of the search for the capacity; 0: no search")
 	flags.Float64Var(&s.rate, "rate", 0, "requests a second of the run at the equal rate; 0: 45 % of what the strategy none answers under full load")
