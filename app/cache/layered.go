@@ -66,6 +66,8 @@ func (c *Layered[K, V]) newL1() *otter.Cache[K, *entry[V]] {
 	l1 := otter.Must(&otter.Options[K, *entry[V]]{
 		MaximumWeight: max(1, uint64(float64(c.layers.capacity(c.class.Level))*c.class.Share)),
 		Weigher:       func(_ K, e *entry[V]) uint32 { return e.size },
+		// Its upkeep in the goroutine that made it due: some microseconds now and then, where a goroutine for each write would wake another core.
+		Executor: func(upkeep func()) { upkeep() },
 		// No ExpiryCalculator: whether an entry is expired is judged at the read, and an expired one can still help when the origin fails.
 		OnAtomicDeletion: func(e otter.DeletionEvent[K, *entry[V]]) {
 			if e.Cause == otter.CauseOverflow {

@@ -21,7 +21,7 @@ type Config struct {
 	TTL      time.Duration // of an entry of the strategies TTL and Aside; 1 min
 
 	RedisURL     string        // redis://user:password@host:port/db; empty: no L2
-	RedisTimeout time.Duration // a read or write of L2 may take; 50 ms: then the origin is asked
+	RedisTimeout time.Duration // each of connecting to L2, writing and reading may take; 50 ms: then the origin is asked
 
 	ViewsL1Bytes uint64 // of whole responses in the process; 32 MiB
 	DataL1Bytes  uint64 // of decoded values in the process; 32 MiB

@@ -23,7 +23,6 @@ var errNotInL2 = errors.New("not in L2")
 // always be had from the origin, and its freshness never comes from Redis.
 type l2 struct {
 	client  *redis.Client
-	timeout time.Duration
 	breaker *gobreaker.CircuitBreaker[[]byte]
 	tracer  trace.Tracer
 	metrics *metrics
@@ -34,17 +33,17 @@ func openL2(cfg Config, tel *telemetry.Telemetry, m *metrics) (*l2, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the Redis URL: %w", maskURL(err))
 	}
-	opts.DialTimeout = 500 * time.Millisecond
+	// The deadline is the connection's own, not a context's: that would cost a timer for each operation.
+	opts.DialTimeout, opts.PoolTimeout = cfg.RedisTimeout, cfg.RedisTimeout
 	opts.ReadTimeout, opts.WriteTimeout = cfg.RedisTimeout, cfg.RedisTimeout
-	opts.PoolTimeout = cfg.RedisTimeout
-	opts.ContextTimeoutEnabled = true
-	opts.MaxRetries = -1          // the origin is the retry
-	opts.DialerRetries = 1        // likewise
-	opts.ReadBufferSize = 8 << 10 // 32 KiB a connection by default; entries are mostly smaller than this
+	opts.ContextTimeoutEnabled = true // a request that gives up need not wait for it
+	opts.MaxRetries = -1              // the origin is the retry
+	opts.DialerRetries = 1            // likewise
+	opts.ReadBufferSize = 8 << 10     // 32 KiB a connection by default; entries are mostly smaller than this
 	opts.WriteBufferSize = 8 << 10
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // only Redis Enterprise sends them
 	redis.SetLogger(silent{})
-	store := &l2{client: redis.NewClient(opts), timeout: cfg.RedisTimeout, tracer: tel.Tracer, metrics: m}
+	store := &l2{client: redis.NewClient(opts), tracer: tel.Tracer, metrics: m}
 	store.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
 		Name:         "redis",
 		Timeout:      time.Second, // then one request may try again
@@ -100,16 +99,14 @@ func (s *l2) delete(ctx context.Context, keys ...string) error {
 	return err
 }
 
-// begin starts the clock, the deadline, and a span where the request is traced.
+// begin starts the clock, and a span where the request is traced.
 func (s *l2) begin(ctx context.Context, name string) (context.Context, func(error, observer)) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	var span trace.Span
 	if trace.SpanFromContext(ctx).IsRecording() {
 		ctx, span = s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient))
 	}
 	return ctx, func(err error, took observer) {
-		cancel()
 		took.Observe(time.Since(start).Seconds())
 		if span == nil {
 			return
