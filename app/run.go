@@ -59,7 +59,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, layers.Close()) }()
 	listings := listing.NewService(db, layers, ledger)
-	views := viewcache.New(viewcache.Config{}, layers, tel)
+	views := viewcache.New(layers, tel)
 	tokens, err := cfg.HTTP.Tokens()
 	if err != nil {
 		return err

@@ -61,14 +61,6 @@ func Open(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*DB, error
 // Close closes all connections. It waits for those in use.
 func (db *DB) Close() { db.pool.Close() }
 
-// Ping returns an error unless the database answers.
-func (db *DB) Ping(ctx context.Context) error {
-	if err := db.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("asking the database for a sign of life: %w", classify(ctx, err))
-	}
-	return nil
-}
-
 // dial opens a connection beside the pool, with the pool's settings but its own name. onNotification is called by whoever uses the
 // connection, when it receives one. The caller closes it.
 func (db *DB) dial(ctx context.Context, applicationName string, onNotification func()) (*pgx.Conn, error) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/utils"
@@ -15,11 +14,6 @@ import (
 	"strata/app/cache"
 	"strata/app/telemetry"
 )
-
-// Config holds the settings of the view cache. Zero values mean the defaults.
-type Config struct {
-	TTL time.Duration // of a view of strategy stamped; 10 min
-}
 
 // Key names a view.
 type Key struct {
@@ -41,12 +35,12 @@ type Views struct {
 }
 
 // New returns a view cache over the process's layers.
-func New(cfg Config, layers *cache.Layers, tel *telemetry.Telemetry) *Views {
+func New(layers *cache.Layers, tel *telemetry.Telemetry) *Views {
 	v := &Views{layers: layers, classes: make(map[string]*cache.Layered[string, *view]), metrics: newMetrics(tel.Registry)}
 	// Shares of L1: single listings are many and small, pages are fewer and twenty times as big, the rest is one or one a city.
 	for class, share := range map[string]float64{"listing": 0.5, "page": 0.45, "stats": 0.04, "cities": 0.01} {
 		v.classes[class] = cache.New(layers, cache.Class[string, *view]{
-			Name: class, Level: cache.Views, Share: share, TTL: cfg.TTL,
+			Name: class, Level: cache.Views, Share: share,
 			Key:    func(text string) string { return text },
 			Encode: encode, Decode: decode,
 		})

@@ -42,7 +42,7 @@ func newSite(t *testing.T, strategy cache.Strategy) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	views := New(Config{}, layers, tel)
+	views := New(layers, tel)
 	s.change("nothing")
 	s.answer = func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderContentType, "text/plain")
