@@ -181,7 +181,6 @@ func (s *Server) startSpan(c *fiber.Ctx, traceparent string) trace.Span {
 		telemetry.AttrHTTPMethod.String(methods[methodIndex(c.Method())]),
 		telemetry.AttrURLPath.String(strings.Clone(c.Path())),
 		telemetry.AttrURLScheme.String(strings.Clone(c.Protocol())),
-		telemetry.AttrUserAgent.String(string(c.Request().Header.UserAgent())),
 	)
 	c.SetUserContext(ctx)
 	return span

@@ -1,7 +1,10 @@
 // Package postgres is where listings live: the pool, the SQL, the schema with its change log, and the feed that reads the log.
 package postgres
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Config holds the settings of a DB. Zero values mean the defaults.
 type Config struct {
@@ -10,6 +13,9 @@ type Config struct {
 	ConnectTimeout   time.Duration // for opening one connection; 3 s
 	AcquireTimeout   time.Duration // how long a request waits for a free connection before it gives up; 2 s
 	StatementTimeout time.Duration // after which the server stops a statement; 10 s
+
+	Strategies []string                     // values of the metrics' label strategy; none
+	Strategy   func(context.Context) string // returns the one of a request; always the first
 }
 
 func (c Config) withDefaults() Config {
@@ -24,6 +30,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StatementTimeout <= 0 {
 		c.StatementTimeout = 10 * time.Second
+	}
+	if len(c.Strategies) == 0 {
+		c.Strategies = []string{"none"}
+	}
+	if c.Strategy == nil {
+		c.Strategy = func(context.Context) string { return c.Strategies[0] }
 	}
 	return c
 }

@@ -53,8 +53,8 @@ func Open(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*DB, error
 		pool.Close()
 		return nil, fmt.Errorf("reaching the database: %w", classify(ctx, err))
 	}
-	db := &DB{cfg: cfg, pool: pool, tracer: tel.Tracer, metrics: newMetrics(tel.Registry)}
-	tel.Registry.MustRegister(newPoolCollector(pool))
+	db := &DB{cfg: cfg, pool: pool, tracer: tel.Tracer, metrics: newMetrics(tel.Registry, cfg.Strategies)}
+	tel.Registry.MustRegister(telemetry.NewPoolCollector("postgres", func() telemetry.PoolStats { return db.poolStats(pool) }))
 	return db, nil
 }
 
@@ -101,7 +101,7 @@ func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		return conn, nil
 	}
 	if ctx.Err() == nil && waiting.Err() != nil {
-		db.metrics.acquireTimeouts.Inc()
+		db.metrics.acquireTimeouts.Add(1)
 		return nil, fmt.Errorf("%w: no connection became free in %v", listing.ErrUnavailable, db.cfg.AcquireTimeout)
 	}
 	return nil, classify(ctx, err)

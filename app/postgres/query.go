@@ -136,17 +136,17 @@ func drain[T any](rows pgx.Rows, collect func(pgx.Rows) (T, error)) (T, error) {
 // observe starts measuring a query that has its connection: always its time, and a span where the request is traced.
 // The function it returns ends both.
 func (db *DB) observe(ctx context.Context, conn *pgxpool.Conn, name string) (context.Context, func(error)) {
-	began := time.Now()
+	began, took := time.Now(), db.metrics.seconds[operation{name, db.cfg.Strategy(ctx)}]
 	if !trace.SpanFromContext(ctx).IsRecording() {
-		return ctx, func(error) { db.metrics.seconds[name].Observe(time.Since(began).Seconds()) }
+		return ctx, func(error) { took.Observe(time.Since(began).Seconds()) }
 	}
 	cc := conn.Conn().Config()
 	ctx, span := db.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		telemetry.AttrDBSystem.String("postgresql"), telemetry.AttrDBSummary.String(name), telemetry.AttrDBOperation.String(name),
-		telemetry.AttrDBNamespace.String(cc.Database), telemetry.AttrServerAddress.String(cc.Host),
+		telemetry.AttrDBNamespace.String(cc.Database), telemetry.AttrServerAddress.String(cc.Host), telemetry.AttrServerPort.Int(int(cc.Port)),
 	))
 	return ctx, func(err error) {
-		telemetry.Observe(ctx, db.metrics.seconds[name], time.Since(began).Seconds())
+		telemetry.Observe(ctx, took, time.Since(began).Seconds())
 		markFailure(span, err)
 		span.End()
 	}

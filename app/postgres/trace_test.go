@@ -98,6 +98,9 @@ func TestEachQueryHasItsMetricFromTheStart(t *testing.T) {
 		t.Errorf("%d metrics for %d queries", len(db.metrics.seconds), len(queryNames))
 	}
 	for _, name := range queryNames {
+		if db.metrics.seconds[operation{name, "none"}] == nil {
+			t.Errorf("query %s has no metric", name)
+		}
 		if strings.ToLower(name) != name || strings.ContainsAny(name, " .-") {
 			t.Errorf("query name %q is not in snake case", name)
 		}

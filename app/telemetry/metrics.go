@@ -57,24 +57,25 @@ func Observe(ctx context.Context, o prometheus.Observer, value float64) {
 }
 
 // newRegistry returns a registry with the metrics of the process: Go's runtime, the operating system's view, and the build.
-func newRegistry(version string) *prometheus.Registry {
+func newRegistry(version, revision string) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
 		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
 			collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(
-				`^/(sched/latencies:seconds|sched/gomaxprocs:threads|sync/mutex/wait/total:seconds|gc/heap/live:bytes|cpu/classes/(gc/)?total:cpu-seconds)$`)},
+				`^/(sched/(latencies:seconds|gomaxprocs:threads|pauses/total/gc:seconds)|sync/mutex/wait/total:seconds|` +
+					`gc/(heap/(live|goal|allocs):bytes|cycles/total:gc-cycles)|memory/classes/.*|cpu/classes/((gc/)?total|idle|user):cpu-seconds)$`)},
 		)),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{
 		Name: MetricBuildInfo,
 		Help: "Always 1. Its labels say what is running; more than one version at a time is a rollout under way, or one that hangs.",
-	}, []string{"version", "revision", "go_version"}).WithLabelValues(version, revision(), runtime.Version()).Set(1)
+	}, []string{"version", "revision", "go_version"}).WithLabelValues(version, revision, runtime.Version()).Set(1)
 	return reg
 }
 
-// revision is the commit that the binary was built from, or "unknown" where it was built outside a checkout.
-func revision() string {
+// revisionOf is the commit that the binary was built from as the go command noted it, or "unknown" where it was built without that.
+func revisionOf() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -13,6 +13,7 @@ const (
 	MetricAnswers         = "strata_answers_total"            // counter of answers: source, strategy; each answer once
 	MetricServedStaleness = "strata_served_staleness_seconds" // histogram of how old an answer was allowed to be when it left: strategy
 	MetricStrategyInfo    = "strata_strategy_info"            // gauge, 1 for the strategy that this replica was configured with: strategy
+	MetricAudit           = "strata_audit_total"              // counter of answers out of a cache that were made again and compared: result, strategy
 )
 
 // The metrics of the caches.
@@ -45,15 +46,17 @@ const (
 	MetricDBDuration      = "db_client_operation_duration_seconds" // histogram of our queries, by our name for them: system, operation, strategy
 	MetricPoolConnections = "db_client_connection_count"           // gauge of open connections: pool, state
 	MetricPoolMax         = "db_client_connection_max"             // gauge of the most connections that a pool may open: pool
-	MetricPoolWaits       = "strata_pool_waits_total"              // counter of requests for a connection that found none free: pool
+	MetricPoolTimeouts    = "db_client_connection_timeouts_total"  // counter of requests for a connection that gave up: pool
+	MetricPoolRequests    = "strata_pool_requests_total"           // counter of requests for a connection: pool, result = hit (one was idle), miss
+	MetricPoolWaits       = "strata_pool_waits_total"              // counter of those that had to wait: pool
 	MetricPoolWaitSeconds = "strata_pool_wait_seconds_total"       // counter of the time that they waited: pool
-	MetricPoolTimeouts    = "db_client_connection_timeouts_total"  // counter of those that gave up: pool
+	MetricPoolStale       = "strata_pool_stale_total"              // counter of connections that were closed because they were old or broken: pool
 )
 
 // The metrics of the process itself, beside those of Go's runtime and of the operating system.
 const (
 	MetricBuildInfo = "strata_build_info"  // gauge, 1: version, revision, go_version
-	MetricSpans     = "strata_spans_total" // counter of finished spans handed to the exporter: result = sent, lost
+	MetricSpans     = "strata_spans_total" // counter of finished spans: result = sent, lost (the collector did not take them), dropped (the queue was full)
 )
 
 // The labels of the metrics. Every one has a closed set of values.
@@ -61,12 +64,12 @@ const (
 	LabelMethod      = "http_request_method"            // GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS, _OTHER
 	LabelRoute       = "http_route"                     // the route's pattern, never the path; empty where none matched
 	LabelStatus      = "http_response_status_code"      // the status in decimal
-	LabelStrategy    = "strategy"                       // none, ttl, aside, stamped
+	LabelStrategy    = "strategy"                       // none, ttl, aside, stamped; of queries also audit
 	LabelSource      = "source"                         // a Source
 	LabelLevel       = "level"                          // view, data
 	LabelLayer       = "layer"                          // l1, l2
 	LabelClass       = "class"                          // listing, page, cities, stats
-	LabelOutcome     = "outcome"                        // hit, miss, expired, invalidated, bypass, error
+	LabelOutcome     = "outcome"                        // hit, miss, expired, invalidated, stale, bypass, error
 	LabelOperation   = "operation"                      // get, set, delete
 	LabelResult      = "result"                         // what became of it; each counter documents its own
 	LabelScope       = "scope"                          // replica, fleet
@@ -85,29 +88,41 @@ const (
 	SpanCacheL2Set    = "cache.l2.set"    // waiting for Redis to keep a value
 	SpanCacheL2Delete = "cache.l2.delete" // waiting for Redis to drop values after a write, strategy aside
 	SpanCacheLoad     = "cache.load"      // waiting for the origin on behalf of a cache
+	SpanCacheAwait    = "cache.await"     // waiting for another replica's load of the same key
 	SpanFeedAwait     = "feed.await"      // waiting for the ledger to cover a write that the reader has seen
 )
 
-// The attributes of spans that OpenTelemetry's semantic conventions name.
+// The attributes of spans that OpenTelemetry's semantic conventions name. Not among them is what tells of a person: the client's address
+// and its user agent are left to those who have a reason to keep them.
 const (
-	AttrHTTPMethod    = attribute.Key("http.request.method")       // GET and so on
-	AttrHTTPRoute     = attribute.Key("http.route")                // the route's pattern
-	AttrHTTPStatus    = attribute.Key("http.response.status_code") // an integer
-	AttrURLPath       = attribute.Key("url.path")                  // without the query
-	AttrURLScheme     = attribute.Key("url.scheme")                // http, https
-	AttrUserAgent     = attribute.Key("user_agent.original")       // the header as it came
-	AttrErrorType     = attribute.Key("error.type")                // the status or the kind of a failure; absent on success
-	AttrDBSystem      = attribute.Key("db.system.name")            // postgresql, redis
-	AttrDBOperation   = attribute.Key("db.operation.name")         // our query's name, or the command
-	AttrDBSummary     = attribute.Key("db.query.summary")          // our query's name
-	AttrDBNamespace   = attribute.Key("db.namespace")              // the database
-	AttrDBStatus      = attribute.Key("db.response.status_code")   // SQLSTATE of a failure
-	AttrServerAddress = attribute.Key("server.address")            // the database's host
+	AttrHTTPMethod      = attribute.Key("http.request.method")       // GET and so on; _OTHER for what HTTP does not know
+	AttrHTTPRoute       = attribute.Key("http.route")                // the route's pattern
+	AttrHTTPStatus      = attribute.Key("http.response.status_code") // an integer
+	AttrURLPath         = attribute.Key("url.path")                  // without the query
+	AttrURLQuery        = attribute.Key("url.query")                 // only of answers below 400: then each parameter is one that we know
+	AttrURLScheme       = attribute.Key("url.scheme")                // http, https
+	AttrProtocolVersion = attribute.Key("network.protocol.version")  // 1.1
+	AttrErrorType       = attribute.Key("error.type")                // the status or the kind of a failure; absent on success
+	AttrDBSystem        = attribute.Key("db.system.name")            // postgresql, redis
+	AttrDBOperation     = attribute.Key("db.operation.name")         // our query's name, or the command
+	AttrDBSummary       = attribute.Key("db.query.summary")          // our query's name
+	AttrDBNamespace     = attribute.Key("db.namespace")              // the database
+	AttrDBStatus        = attribute.Key("db.response.status_code")   // SQLSTATE of a failure
+	AttrServerAddress   = attribute.Key("server.address")            // the host: our own of a server span, else the database's
+	AttrServerPort      = attribute.Key("server.port")               // likewise; an integer
 )
 
-// The attributes of spans that are our own: no conventions exist for caches.
+// The attributes of spans that are our own: no conventions exist for caches. A hit of L1 is an attribute of the server span, since nobody
+// waits for it.
 const (
-	AttrSource   = attribute.Key("strata.source")      // a Source: where the answer came from
-	AttrStrategy = attribute.Key("strata.strategy")    // the strategy that judged the entry
-	AttrClass    = attribute.Key("strata.cache.class") // listing, page, cities, stats
+	AttrSource        = attribute.Key("strata.source")                // a Source: where the answer came from
+	AttrStrategy      = attribute.Key("strata.strategy")              // the strategy that judged the entry
+	AttrClass         = attribute.Key("strata.cache.class")           // listing, page, cities, stats
+	AttrLevel         = attribute.Key("strata.cache.level")           // view, data
+	AttrViewL1Outcome = attribute.Key("strata.cache.view.l1.outcome") // what the layer said: hit, miss, expired, invalidated, stale, bypass, error
+	AttrViewL2Outcome = attribute.Key("strata.cache.view.l2.outcome") // absent where the layer was not asked
+	AttrDataL1Outcome = attribute.Key("strata.cache.data.l1.outcome") // of the last value that was asked for
+	AttrDataL2Outcome = attribute.Key("strata.cache.data.l2.outcome") // likewise
+	AttrCoalesced     = attribute.Key("strata.cache.coalesced")       // true where the answer is another request's load
+	AttrAge           = attribute.Key("strata.age_ms")                // how old the answer may have been when it left; a float
 )

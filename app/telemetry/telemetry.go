@@ -20,6 +20,7 @@ type Config struct {
 	LogFormat string // json or text; json
 	Service   string // what the service calls itself where OTEL_SERVICE_NAME does not say; strata
 	Version   string // of the build; unknown
+	Revision  string // the commit that it was built from; what the go command noted
 }
 
 // Telemetry is what every other package is handed to be seen by.
@@ -42,11 +43,14 @@ func New(ctx context.Context, cfg Config, out io.Writer) (*Telemetry, error) {
 	if cfg.Version == "" {
 		cfg.Version = "unknown"
 	}
+	if cfg.Revision == "" {
+		cfg.Revision = revisionOf()
+	}
 	log, err := NewLogger(cfg, out)
 	if err != nil {
 		return nil, err
 	}
-	t := &Telemetry{Log: log, Registry: newRegistry(cfg.Version)}
+	t := &Telemetry{Log: log, Registry: newRegistry(cfg.Version, cfg.Revision)}
 	if err := t.startTraces(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("setting up traces: %w", err)
 	}

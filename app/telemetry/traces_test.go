@@ -426,7 +426,7 @@ func TestAttributesThatOpenTelemetryNamesAreNamedSo(t *testing.T) {
 	for ours, theirs := range map[string]string{
 		string(AttrHTTPMethod): string(semconv.HTTPRequestMethodKey), string(AttrHTTPRoute): string(semconv.HTTPRouteKey),
 		string(AttrHTTPStatus): string(semconv.HTTPResponseStatusCodeKey), string(AttrURLPath): string(semconv.URLPathKey),
-		string(AttrURLScheme): string(semconv.URLSchemeKey), string(AttrUserAgent): string(semconv.UserAgentOriginalKey),
+		string(AttrURLScheme): string(semconv.URLSchemeKey), string(AttrURLQuery): string(semconv.URLQueryKey), string(AttrProtocolVersion): string(semconv.NetworkProtocolVersionKey), string(AttrServerPort): string(semconv.ServerPortKey),
 		string(AttrErrorType): string(semconv.ErrorTypeKey), string(AttrDBSystem): string(semconv.DBSystemNameKey),
 		string(AttrDBOperation): string(semconv.DBOperationNameKey), string(AttrDBSummary): string(semconv.DBQuerySummaryKey),
 		string(AttrDBNamespace): string(semconv.DBNamespaceKey),
