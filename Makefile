@@ -7,6 +7,7 @@
 # The version is git's word, given to the linker: Go's own stamp fails where git doubts the owner of the work tree. All is built without cgo,
 # so that what one program compiled the next one finds in the cache.
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 GO_BUILD := CGO_ENABLED=0 go build -buildvcs=false
 
 .PHONY: help
@@ -46,7 +47,7 @@ build: strata ## Build bin/strata, the service
 .PHONY: strata
 strata:
 	@echo "Building bin/strata (with a cold cache this takes a minute) ..."
-	@$(GO_BUILD) -ldflags '-X main.version=$(VERSION)' -o bin/strata ./app
+	@$(GO_BUILD) -ldflags '-s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)' -o bin/strata ./app
 
 bin/k6: tools/k6.mod tools/k6.sum
 	@echo "Building bin/k6, the load generator, from source: about 90 seconds with a cold cache, once ..."

@@ -26,6 +26,7 @@ type Config struct {
 	Cache    CacheConfig    `embed:""`
 	Log      LogConfig      `embed:""`
 	Version  string         `kong:"-"` // of the build
+	Revision string         `kong:"-"` // the commit that it was built from
 }
 
 // HTTPConfig is the public port's.
@@ -33,6 +34,9 @@ type HTTPConfig struct {
 	Addr      string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the public API."`
 	APITokens Secret `name:"api-tokens" env:"API_TOKENS" placeholder:"NAME:TOKEN,..." help:"Who may write. None by default."`
 	Lab       bool   `name:"lab" env:"STRATA_LAB" help:"Let a request choose its strategy by the header Strata-Strategy."`
+
+	AuditInterval time.Duration `name:"audit-interval" env:"AUDIT_INTERVAL" default:"1s" help:"Compare an answer out of a cache with the database so often; 0: never."`
+	SlowRequest   time.Duration `name:"slow-request" env:"SLOW_REQUEST" default:"1s" help:"Requests that take so long are noted in the log."`
 }
 
 // AdminConfig is the admin port's.
@@ -68,6 +72,8 @@ func (c Config) Validate() error {
 		checkAddr("--http-addr (HTTP_ADDR)", c.HTTP.Addr),
 		tokens,
 		checkAddr("--admin-addr (ADMIN_ADDR)", c.Admin.Addr),
+		checkNotNegative("--audit-interval (AUDIT_INTERVAL)", c.HTTP.AuditInterval),
+		checkNotNegative("--slow-request (SLOW_REQUEST)", c.HTTP.SlowRequest),
 		checkSamePort(c.HTTP.Addr, c.Admin.Addr),
 		checkPostgres("--database-url (DATABASE_URL)", c.Postgres.URL),
 		checkPositive("--pool-size (DATABASE_POOL_SIZE)", c.Postgres.PoolSize),
@@ -182,6 +188,13 @@ func firstError(errs ...error) error {
 func checkPositive[N int | int64 | time.Duration](flag string, n N) error {
 	if n <= 0 {
 		return fmt.Errorf("%s: %v is not above 0", flag, n)
+	}
+	return nil
+}
+
+func checkNotNegative(flag string, d time.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("%s: %v is below 0", flag, d)
 	}
 	return nil
 }

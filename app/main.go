@@ -23,8 +23,11 @@ import (
 	"strata/app/telemetry"
 )
 
-// version is set by the linker: -ldflags "-X main.version=1.2.3".
-var version = "development"
+// version and revision are set by the linker: -ldflags "-X main.version=1.2.3 -X main.revision=...". Without a revision it is what the go command noted.
+var (
+	version  = "development"
+	revision = ""
+)
 
 // The exit codes.
 const (
@@ -99,7 +102,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	if err := c.Config.Validate(); err != nil {
 		return usageError{err}
 	}
-	c.Config.Version = version
+	c.Config.Version, c.Config.Revision = version, revision
 	return run(ctx, c.Config, std.out)
 }
 

@@ -27,7 +27,7 @@ const (
 
 // run serves until ctx ends, and then stops in order: unready, no new requests, answers under way, feed, caches, database, spans.
 func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
-	tel, err := telemetry.New(ctx, telemetry.Config{LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format, Version: cfg.Version}, out)
+	tel, err := telemetry.New(ctx, telemetry.Config{LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format, Version: cfg.Version, Revision: cfg.Revision}, out)
 	if err != nil {
 		return err
 	}
@@ -47,13 +47,22 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	defer private.Close()
 
 	// A request falls through these from the last line to the first.
-	db, err := postgres.Open(ctx, postgres.Config{URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize}, tel)
+	var layers *cache.Layers // the database's metrics ask it for each request's strategy
+	db, err := postgres.Open(ctx, postgres.Config{
+		URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize, Strategies: cfg.strategies(),
+		Strategy: func(ctx context.Context) string {
+			if cache.Audited(ctx) {
+				return auditStrategy
+			}
+			return layers.Strategy(ctx).String()
+		},
+	}, tel)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	ledger := freshness.NewLedger(freshness.Config{})
-	layers, err := cache.NewLayers(cfg.layers(), ledger, tel)
+	layers, err = cache.NewLayers(cfg.layers(), ledger, tel)
 	if err != nil {
 		return err
 	}
@@ -64,7 +73,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	server := httpapi.New(httpapi.Config{Tokens: tokens, Version: cfg.Version}, listings, views, layers, ledger, tel)
+	server := httpapi.New(cfg.api(tokens), listings, views, layers, ledger, tel)
 
 	// A change climbs the same stack: the feed writes what it reads into the ledger, and every layer asks the ledger.
 	feed := postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel)
@@ -83,6 +92,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	working, ctx := errgroup.WithContext(ctx) // ends when the caller says so, or when one of these fails
 	working.Go(func() error { return admin.Serve(private) })
 	working.Go(func() error { return server.Serve(public) })
+	working.Go(func() error { return server.Audit(ctx) })
 	if judging {
 		working.Go(func() error { return feed.Run(feeding) })
 	}
@@ -107,6 +117,29 @@ func (c Config) layers() cache.Config {
 		RedisURL:     string(c.Cache.RedisURL),
 		ViewsL1Bytes: uint64(c.Cache.ViewsL1Bytes), DataL1Bytes: uint64(c.Cache.DataL1Bytes),
 	}
+}
+
+func (c Config) api(tokens map[string]string) httpapi.Config {
+	api := httpapi.Config{Tokens: tokens, Version: c.Version, AuditInterval: c.HTTP.AuditInterval, SlowRequest: c.HTTP.SlowRequest}
+	if api.AuditInterval == 0 {
+		api.AuditInterval = -1 // none, there
+	}
+	return api
+}
+
+// auditStrategy is what stands in the place of the strategy where the service audits itself.
+const auditStrategy = "audit"
+
+// strategies are the values that the label strategy of the database's metrics can have.
+func (c Config) strategies() []string {
+	if !c.HTTP.Lab {
+		return []string{c.Cache.Strategy, auditStrategy}
+	}
+	all := []string{auditStrategy}
+	for _, s := range cache.Strategies() {
+		all = append(all, s.String())
+	}
+	return all
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {

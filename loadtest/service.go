@@ -41,6 +41,7 @@ func startService(ctx context.Context, stack *local.Stack, binary, strategy, dir
 	command.Stdout, command.Stderr = log, log
 	command.Env = append(quietEnvironment(),
 		"HTTP_ADDR="+addresses[0], "ADMIN_ADDR="+addresses[1], "DATABASE_URL="+stack.DatabaseURL, "REDIS_URL="+stack.RedisURL,
+		"AUDIT_INTERVAL=0", // its queries would be charged to the strategy
 		"STRATA_STRATEGY="+strategy, "STRATA_TTL="+ttl.String(), "API_TOKENS=laboratory:"+s.token, "LOG_LEVEL=warn")
 	if s.process, err = stack.Launch(command); err != nil {
 		return nil, fmt.Errorf("starting the service: %w", err)

@@ -12,6 +12,7 @@ import (
 	"github.com/maypok86/otter/v2"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"strata/app/freshness"
 	"strata/app/telemetry"
@@ -86,14 +87,15 @@ func (c *Layered[K, V]) newL1() *otter.Cache[K, *entry[V]] {
 func (c *Layered[K, V]) Get(ctx context.Context, key K) (V, error) {
 	r := c.layers.request(ctx)
 	e, outcome, m := c.lookup(ctx, r, key)
-	c.metrics.count(r.strategy, L1, outcome)
 	if outcome == Hit {
+		c.metrics.count(r.strategy, L1, Hit)
 		if r.trail == nil && !freshness.Collecting(ctx) {
 			return c.unwrap(e)
 		}
 		return c.deliver(ctx, r, e, c.hit(e, m))
 	}
 	e, result, err := c.fetch(ctx, r, key, e, outcome)
+	c.metrics.count(r.strategy, L1, result.Steps[L1].Outcome) // now it is known whether an expired entry stood in
 	if err != nil {
 		r.trail.add(c.class.Level, result)
 		var none V
@@ -119,9 +121,11 @@ func (c *Layered[K, V]) Lookup(ctx context.Context, key K) (value V, result Resu
 func (c *Layered[K, V]) Fill(ctx context.Context, key K, load func(context.Context) (V, error)) (V, Result, error) {
 	r := c.layers.request(ctx)
 	present, outcome, m := c.lookup(ctx, r, key)
-	c.metrics.count(r.strategy, L1, outcome)
 	if outcome == Hit { // it came since Lookup
-		return present.value, c.hit(present, m), nil
+		c.metrics.count(r.strategy, L1, Hit)
+		result := c.hit(present, m)
+		r.trail.note(c.class.Level, result.Steps)
+		return present.value, result, nil
 	}
 	f := c.join(ctx, r, key, load)
 	if f.err != nil && present != nil && c.mayStandIn(present) {
@@ -130,6 +134,8 @@ func (c *Layered[K, V]) Fill(ctx context.Context, key K, load func(context.Conte
 	if f.result.Steps[L1].Outcome == 0 {
 		f.result.Steps[L1].Outcome = outcome
 	}
+	c.metrics.count(r.strategy, L1, f.result.Steps[L1].Outcome)
+	r.trail.note(c.class.Level, f.result.Steps)
 	if f.err != nil {
 		var none V
 		return none, f.result, f.err
@@ -224,9 +230,15 @@ func (c *Layered[K, V]) unwrap(e *entry[V]) (V, error) {
 	return e.value, nil
 }
 
+// ageSampled: one hit in so many is observed by the histogram of ages, which shows a distribution.
+const ageSampled = 16
+
 // deliver hands an entry to the request: it leaves a trail and tells whoever builds something from the value what it depends on.
 func (c *Layered[K, V]) deliver(ctx context.Context, r request, e *entry[V], result Result) (V, error) {
 	r.trail.add(c.class.Level, result)
+	if (result.Source == telemetry.SourceDataL1 || result.Source == telemetry.SourceDataL2) && rand.Uint32N(ageSampled) == 0 {
+		c.layers.ObserveAge(c.class.Level, time.Since(result.Filled))
+	}
 	if freshness.Collecting(ctx) {
 		freshness.Depend(ctx, c.extended(e, result))
 	}
@@ -292,8 +304,8 @@ func (c *Layered[K, V]) resultOf(start time.Time) Result {
 // alone looks into L2 and asks the origin without regard to who else does: coalescing is not what people deploy with TTL and Aside.
 func (c *Layered[K, V]) alone(ctx context.Context, r request, key K, load func(context.Context) (V, error)) *flight[V] {
 	f := new(flight[V])
-	if spare := c.cached(ctx, r, key, f, false); f.entry == nil {
-		c.loaded(ctx, r, key, load, f, spare)
+	if spare := c.cached(ctx, r, key, f, nil, false); f.entry == nil {
+		c.loaded(ctx, r, key, load, f, nil, spare)
 	}
 	return f
 }
@@ -312,7 +324,8 @@ func (c *Layered[K, V]) await(ctx context.Context, r request, key K, load func(c
 	for range attempts {
 		f, leads := c.flights.join(name)
 		if leads {
-			spare := c.cached(ctx, r, key, f, false)
+			t := c.turn(ctx)
+			spare := c.cached(ctx, r, key, f, t, false)
 			if f.entry != nil {
 				c.flights.land(name, f)
 				return f.own()
@@ -321,7 +334,12 @@ func (c *Layered[K, V]) await(ctx context.Context, r request, key K, load func(c
 				defer c.flights.land(name, f)
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(r.in(ctx)), c.layers.cfg.LoadTimeout)
 				defer cancel()
-				c.loaded(ctx, r, key, load, f, spare)
+				if t != nil && t.other != nil {
+					spare = c.queue(ctx, r, key, f, t)
+				}
+				if f.entry == nil {
+					c.loaded(ctx, r, key, load, f, t, spare)
+				}
 			})
 		}
 		var slow <-chan time.Time
@@ -362,8 +380,8 @@ func (c *Layered[K, V]) join(ctx context.Context, r request, key K, load func(co
 		f, leads := c.flights.join(name)
 		if leads {
 			defer c.flights.land(name, f) // also if load panics
-			if spare := c.cached(ctx, r, key, f, false); f.entry == nil {
-				c.loaded(ctx, r, key, load, f, spare)
+			if spare := c.cached(ctx, r, key, f, nil, false); f.entry == nil {
+				c.loaded(ctx, r, key, load, f, nil, spare)
 			}
 			return f.own()
 		}
@@ -406,8 +424,9 @@ func (c *Layered[K, V]) shared(ctx context.Context, f *flight[V]) *flight[V] {
 }
 
 // cached puts into the flight what L1 or L2 has. What it cannot use but may stand in for a failed load is spare. refresh means
-// that a fresh entry is known and a newer one wanted.
-func (c *Layered[K, V]) cached(ctx context.Context, r request, key K, f *flight[V], refresh bool) (spare *entry[V]) {
+// that a fresh entry is known and a newer one wanted. With a turn, L2 is told that this replica loads what it does not have, or tells that
+// another does.
+func (c *Layered[K, V]) cached(ctx context.Context, r request, key K, f *flight[V], t *turn, refresh bool) (spare *entry[V]) {
 	if l1 := c.l1[r.strategy]; l1 != nil && !refresh {
 		// Another flight may have landed between this request's look and its take-off.
 		if e, ok := l1.GetIfPresent(key); ok {
@@ -417,19 +436,25 @@ func (c *Layered[K, V]) cached(ctx context.Context, r request, key K, f *flight[
 			}
 		}
 	}
-	e, step, asOf := c.fromL2(ctx, r, key)
+	e, step, asOf := c.fromL2(ctx, r, key, t)
 	f.result.Steps[L2] = step
 	if step.Outcome != Hit || refresh && time.Now().UnixNano() >= e.early {
 		return e
 	}
-	c.keepL1(r, key, e)
-	f.entry, f.err = e, nil
-	f.result.Source, f.result.Filled, f.result.AsOf = source(c.class.Level, L2), time.Unix(0, e.filled), asOf
+	c.found(r, key, f, e, asOf)
 	return nil
 }
 
+// found puts a fresh entry of L2 into the flight and into L1.
+func (c *Layered[K, V]) found(r request, key K, f *flight[V], e *entry[V], asOf time.Time) {
+	c.metrics.count(r.strategy, L2, Hit)
+	c.keepL1(r, key, e)
+	f.entry, f.err = e, nil
+	f.result.Source, f.result.Filled, f.result.AsOf = source(c.class.Level, L2), time.Unix(0, e.filled), asOf
+}
+
 // loaded puts into the flight what the origin says, and keeps it; or spare, if the origin fails and spare may stand in for it.
-func (c *Layered[K, V]) loaded(ctx context.Context, r request, key K, load func(context.Context) (V, error), f *flight[V], spare *entry[V]) {
+func (c *Layered[K, V]) loaded(ctx context.Context, r request, key K, load func(context.Context) (V, error), f *flight[V], t *turn, spare *entry[V]) {
 	start, l2Step := time.Now(), f.result.Steps[L2]
 	f.entry, f.span, f.err = c.load(ctx, load)
 	f.result = c.resultOf(start)
@@ -441,24 +466,31 @@ func (c *Layered[K, V]) loaded(ctx context.Context, r request, key K, load func(
 		f.err = nil
 	case spare != nil && r.strategy == Stamped && c.mayStandIn(spare):
 		f.entry, f.result, f.err = spare, standIn(spare).result, nil
+		f.result.Steps[L1], f.result.Steps[L2] = Step{}, f.result.Steps[L1] // it is L2's
+	}
+	c.metrics.count(r.strategy, L2, f.result.Steps[L2].Outcome)
+	if t != nil && t.holds && !f.result.Steps[L2].Stored { // else the value has replaced the mark
+		c.layers.l2.release(ctx, c.l2Key(r.strategy, key), t.mark)
 	}
 }
 
 // load asks the origin once and stamps what it says. Of an error only Class.Absent becomes an entry; ErrDoNotKeep comes back beside one.
 func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V, error)) (e *entry[V], sc trace.SpanContext, err error) {
+	var span trace.Span = noop.Span{}
 	if trace.SpanFromContext(ctx).IsRecording() {
-		var span trace.Span
-		ctx, span = c.layers.tel.Tracer.Start(ctx, telemetry.SpanCacheLoad, trace.WithAttributes(telemetry.AttrClass.String(c.class.Name)))
+		ctx, span = c.layers.tel.Tracer.Start(ctx, telemetry.SpanCacheLoad, c.about())
 		sc = span.SpanContext()
 		defer func() {
 			if err != nil && !errors.Is(err, ErrDoNotKeep) {
+				span.SetAttributes(telemetry.AttrErrorType.String(telemetry.ErrorType(err)))
 				span.SetStatus(codes.Error, err.Error())
 			}
 			span.End()
 		}()
 	}
 	var collector *freshness.Collector
-	if c.layers.request(ctx).strategy == Stamped {
+	r := c.layers.request(ctx)
+	if r.strategy == Stamped {
 		ctx, collector = freshness.Collect(ctx)
 	}
 	start := time.Now()
@@ -467,18 +499,42 @@ func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V,
 	if c.class.Absent != nil && errors.Is(err, c.class.Absent) {
 		e.absent, err = true, nil
 	}
-	if c.class.Level == Data {
+	if c.class.Level == Data && !r.audit {
+		took := time.Since(start)
 		c.metrics.loads[loadResult(e.absent, err)].Inc()
-		c.metrics.loadSeconds.Observe(time.Since(start).Seconds())
+		c.metrics.usual.add(took)
+		telemetry.Observe(ctx, c.metrics.loadSeconds, took.Seconds())
 	}
 	if err != nil && !errors.Is(err, ErrDoNotKeep) {
 		return nil, sc, err
 	}
 	if collector != nil {
 		e.stamp = collector.Stamp()
+		if c.class.Level == Data && !r.audit {
+			c.causedBy(span, &e.stamp, start)
+		}
 	}
 	e.filled = start.UnixNano()
 	return e, sc, err
+}
+
+// about is what the span of a load says of it from the start.
+func (c *Layered[K, V]) about() trace.SpanStartEventOption {
+	return trace.WithAttributes(telemetry.AttrClass.String(c.class.Name), telemetry.AttrLevel.String(c.class.Level.String()))
+}
+
+// causedBy leads from the first value that was loaded after a traced change to that change: by a link of the load's span, or, if the request
+// that loads is not traced, by a span in the writer's trace.
+func (c *Layered[K, V]) causedBy(span trace.Span, stamp *freshness.Stamp, start time.Time) {
+	change := telemetry.SpanContext(c.layers.ledger.Cause(stamp))
+	switch {
+	case !change.IsValid():
+	case span.IsRecording():
+		span.AddLink(trace.Link{SpanContext: change})
+	default:
+		_, span = c.layers.tel.Tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), change), telemetry.SpanCacheLoad, trace.WithTimestamp(start), c.about())
+		span.End()
+	}
 }
 
 // guarded turns the panic of a load into an error: it runs in a goroutine of the flight, where a panic would end the process. A
@@ -505,17 +561,38 @@ func loadResult(absent bool, err error) string {
 }
 
 // fromL2 reads and judges what Redis has. The entry comes back expired or fresh; one that is neither is of no use.
-func (c *Layered[K, V]) fromL2(ctx context.Context, r request, key K) (*entry[V], Step, time.Time) {
+func (c *Layered[K, V]) fromL2(ctx context.Context, r request, key K, t *turn) (*entry[V], Step, time.Time) {
 	if c.layers.l2 == nil {
 		return nil, Step{}, time.Time{}
 	}
-	step := Step{Outcome: Miss}
-	defer func() { c.metrics.count(r.strategy, L2, step.Outcome) }()
-	b, err := c.layers.l2.get(ctx, c.l2Key(r.strategy, key))
+	name := c.l2Key(r.strategy, key)
+	var b []byte
+	var err error
+	if t == nil {
+		b, err = c.layers.l2.get(ctx, name)
+	} else {
+		b, err = c.layers.l2.claim(ctx, name, t, c.layers.cfg.FleetWait)
+	}
+	e, step, asOf := c.decode(r, b, err)
+	if t == nil || t.holds || t.other != nil || err != nil || step.Outcome != Invalidated {
+		return e, step, asOf
+	}
+	// What is there is of no use to anybody who knows of the change: the mark may replace it. If something else has, that counts.
+	b, err = c.layers.l2.replace(ctx, name, b, t, c.layers.cfg.FleetWait)
 	if err != nil {
-		if !errors.Is(err, errNotInL2) {
-			step.Outcome = Failed
-		}
+		return nil, step, asOf
+	}
+	return c.decode(r, b, nil)
+}
+
+// decode judges what Redis said.
+func (c *Layered[K, V]) decode(r request, b []byte, err error) (*entry[V], Step, time.Time) {
+	step := Step{Outcome: Miss}
+	if errors.Is(err, errNotInL2) || err == nil && isMark(b) {
+		return nil, step, time.Time{}
+	}
+	if err != nil {
+		step.Outcome = Failed
 		return nil, step, time.Time{}
 	}
 	e, payload, err := decodeEntry[V](b)
@@ -590,8 +667,8 @@ func (c *Layered[K, V]) refresh(ctx context.Context, r request, key K, e *entry[
 			return // somebody is at it already
 		}
 		defer c.flights.land(name, f)
-		if spare := c.cached(ctx, r, key, f, true); f.entry == nil {
-			c.loaded(ctx, r, key, func(ctx context.Context) (V, error) { return c.class.Load(ctx, key) }, f, spare)
+		if spare := c.cached(ctx, r, key, f, nil, true); f.entry == nil {
+			c.loaded(ctx, r, key, func(ctx context.Context) (V, error) { return c.class.Load(ctx, key) }, f, nil, spare)
 		}
 		if f.err != nil {
 			e.refreshing.Store(false) // let another read try again

@@ -29,6 +29,10 @@ type Config struct {
 	SoftTimeout  time.Duration // a load may take before an expired entry is served in its place; 250 ms
 	LoadTimeout  time.Duration // a load may take at all; 10 s
 	StaleIfError time.Duration // an entry may be served after it expired, if the origin fails; 5 min
+
+	// FleetWait is the most that a read waits for another replica's load of the same value before it loads the value too, with strategy
+	// Stamped; usually it is twice the time of a load. 200 ms; negative: it does not wait, and no replica tells the others.
+	FleetWait time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -39,6 +43,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.SoftTimeout, 250*time.Millisecond)
 	orDefault(&c.LoadTimeout, 10*time.Second)
 	orDefault(&c.StaleIfError, 5*time.Minute)
+	orDefault(&c.FleetWait, 200*time.Millisecond)
 	return c
 }
 
@@ -76,6 +81,7 @@ func NewLayers(cfg Config, ledger *freshness.Ledger, tel *telemetry.Telemetry) (
 		return nil, err
 	}
 	l.l2 = store
+	tel.Registry.MustRegister(telemetry.NewPoolCollector("redis", store.poolStats))
 	return l, nil
 }
 
@@ -90,6 +96,11 @@ func (l *Layers) Keeps(ctx context.Context, level Level) (Strategy, bool) {
 	r := l.request(ctx)
 	l1, l2 := r.strategy.keeps(level)
 	return r.strategy, (l1 || l2) && !r.bypass
+}
+
+// ObserveAge feeds the histogram of entries' ages with that of one that is served.
+func (l *Layers) ObserveAge(level Level, age time.Duration) {
+	l.metrics.age[level].Observe(age.Seconds())
 }
 
 // Uses reports whether any request of this process can have strategy s.

@@ -17,6 +17,7 @@ type metrics struct {
 	coalesced   *prometheus.CounterVec
 	evictions   *prometheus.CounterVec
 	breakerOpen prometheus.Gauge
+	age         [levels]observer
 
 	l2Get, l2Set, l2Delete observer
 }
@@ -33,10 +34,11 @@ func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 			Help: "Loads of a value from the origin by result. Errors mean that the database fails or is slow: see the database's own board.",
 		}, []string{telemetry.LabelClass, telemetry.LabelResult}),
 		loadSeconds: auto.NewHistogramVec(
-			telemetry.LatencyHistogram(telemetry.MetricCacheLoadDuration, "Time to load a value from the origin: what a miss costs."), []string{telemetry.LabelClass}),
+			telemetry.LatencyHistogram(telemetry.MetricCacheLoadDuration, "Time to load a value from the origin: what a miss costs. Slow ones: see db_client_operation_duration_seconds."), []string{telemetry.LabelClass}),
 		coalesced: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: telemetry.MetricCacheCoalesced,
-			Help: "Reads that waited for another read's load instead of starting their own.",
+			Help: "Reads that waited for another read's load instead of starting their own: of this replica, or of another one of the fleet. " +
+				"Many mean that a hot entry changes often or loads slowly: see strata_cache_load_duration_seconds.",
 		}, []string{telemetry.LabelClass, telemetry.LabelScope}),
 		evictions: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: telemetry.MetricCacheEvictions,
@@ -48,16 +50,20 @@ func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 		}),
 	}
 	operation := auto.NewHistogramVec(
-		telemetry.LatencyHistogram(telemetry.MetricCacheOperationDuration, "Time of one operation on a cache layer, as its caller waits for it."), []string{telemetry.LabelLayer, telemetry.LabelOperation})
+		telemetry.LatencyHistogram(telemetry.MetricCacheOperationDuration, "Time of one operation on a cache layer, as its caller waits for it. Near the deadline of 50 ms: Redis is overloaded or away, see strata_redis_breaker_open."), []string{telemetry.LabelLayer, telemetry.LabelOperation})
 	m.l2Get, m.l2Set, m.l2Delete = operation.WithLabelValues("l2", "get"), operation.WithLabelValues("l2", "set"), operation.WithLabelValues("l2", "delete")
 
+	age := auto.NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricCacheEntryAge,
+		"Time since a served entry was read from the database. One hit in 16. Older than the entries' lifetime means that the database fails and old ones stand in."),
+		[]string{telemetry.LabelLevel})
 	capacity := auto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: telemetry.MetricCacheCapacity, Help: "Bytes that L1 may hold at a level.",
+		Name: telemetry.MetricCacheCapacity, Help: "Bytes that L1 may hold at a level. Size near it with a steady stream of evictions means that the working set does not fit.",
 	}, []string{telemetry.LabelLevel})
 	capacity.WithLabelValues(Views.String()).Set(float64(cfg.ViewsL1Bytes))
 	capacity.WithLabelValues(Data.String()).Set(float64(cfg.DataL1Bytes))
 	for _, level := range []Level{Views, Data} {
 		m.evictions.WithLabelValues(level.String(), "size")
+		m.age[level] = age.WithLabelValues(level.String())
 	}
 	info := auto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: telemetry.MetricStrategyInfo, Help: "1 for the strategy that requests use unless a laboratory's request chooses another.",
@@ -78,8 +84,10 @@ type classMetrics struct {
 	requests    [strategies][layers][outcomes]prometheus.Counter
 	loads       map[string]prometheus.Counter // by result
 	loadSeconds observer
-	coalesced   prometheus.Counter
+	coalesced   prometheus.Counter // by a load of this replica
+	fleet       prometheus.Counter // by a load of another
 	evictions   prometheus.Counter
+	usual       usual // time of a load
 }
 
 func (m *metrics) forClass(level Level, class string, used func(Strategy) bool) *classMetrics {
@@ -91,14 +99,11 @@ func (m *metrics) forClass(level Level, class string, used func(Strategy) bool) 
 				continue
 			}
 			for o := Hit; o < outcomes; o++ {
-				if o == Stale {
-					continue // what becomes of an expired entry is counted with the answers, so that each read has one outcome
-				}
 				c.requests[s][layer][o] = m.requests.WithLabelValues(level.String(), Layer(layer).String(), class, o.String(), s.String())
 			}
 		}
 	}
-	c.coalesced = m.coalesced.WithLabelValues(class, "replica")
+	c.coalesced, c.fleet = m.coalesced.WithLabelValues(class, "replica"), m.coalesced.WithLabelValues(class, "fleet")
 	if level == Data {
 		c.loads = make(map[string]prometheus.Counter)
 		for _, result := range []string{"ok", "not_found", "error"} {

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
@@ -26,6 +29,7 @@ type l2 struct {
 	breaker *gobreaker.CircuitBreaker[[]byte]
 	tracer  trace.Tracer
 	metrics *metrics
+	where   []attribute.KeyValue // of each span
 }
 
 func openL2(cfg Config, tel *telemetry.Telemetry, m *metrics) (*l2, error) {
@@ -43,7 +47,7 @@ func openL2(cfg Config, tel *telemetry.Telemetry, m *metrics) (*l2, error) {
 	opts.WriteBufferSize = 8 << 10
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // only Redis Enterprise sends them
 	redis.SetLogger(silent{})
-	store := &l2{client: redis.NewClient(opts), tracer: tel.Tracer, metrics: m}
+	store := &l2{client: redis.NewClient(opts), tracer: tel.Tracer, metrics: m, where: whereabouts(opts)}
 	store.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
 		Name:         "redis",
 		Timeout:      time.Second, // then one request may try again
@@ -74,44 +78,139 @@ func maskURL(err error) error {
 	return errors.New("not of the form redis://user:password@host:port/db")
 }
 
+// whereabouts are the attributes of all spans.
+func whereabouts(opts *redis.Options) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{telemetry.AttrDBSystem.String("redis"), telemetry.AttrDBNamespace.String(strconv.Itoa(opts.DB))}
+	host, port, err := net.SplitHostPort(opts.Addr)
+	if err != nil { // a socket
+		return append(attrs, telemetry.AttrServerAddress.String(opts.Addr))
+	}
+	number, _ := strconv.Atoi(port)
+	return append(attrs, telemetry.AttrServerAddress.String(host), telemetry.AttrServerPort.Int(number))
+}
+
+// poolStats are the connection pool's own figures.
+func (s *l2) poolStats() telemetry.PoolStats {
+	p := s.client.PoolStats()
+	return telemetry.PoolStats{
+		Used: int(p.TotalConns) - int(p.IdleConns), Idle: int(p.IdleConns), Max: s.client.Options().PoolSize,
+		Hits: uint64(p.Hits), Misses: uint64(p.Misses), Waits: uint64(p.WaitCount), Waited: time.Duration(p.WaitDurationNs),
+		Timeouts: uint64(p.Timeouts), Stale: uint64(p.StaleConns) + uint64(p.Unusable),
+	}
+}
+
 // get returns the bytes under key, or errNotInL2, or why Redis did not answer.
 func (s *l2) get(ctx context.Context, key string) ([]byte, error) {
-	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get)
+	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get, "GET")
 	b, err := s.breaker.Execute(func() ([]byte, error) { return s.client.Get(ctx, key).Bytes() })
-	if errors.Is(err, redis.Nil) {
-		err = errNotInL2
-	}
+	err = absent(err)
 	end(err, s.metrics.l2Get)
 	return b, err
 }
 
+// claim is get, but where there is nothing it leaves the turn's mark for life, and says so in the turn, as it does if it finds another's.
+// It is one command, and for a key that has a value no dearer than get. A Redis that refuses it, because it is older than 7 or out of
+// memory, is asked by get.
+func (s *l2) claim(ctx context.Context, key string, t *turn, life time.Duration) ([]byte, error) {
+	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get, "SET")
+	marked := true
+	b, err := s.breaker.Execute(func() ([]byte, error) {
+		command := redis.NewStringCmd(ctx, "set", key, t.mark, "nx", "get", "px", life.Milliseconds())
+		_ = s.client.Process(ctx, command) // its error is the command's
+		b, err := command.Bytes()
+		var refused redis.Error
+		if err != nil && !errors.Is(err, redis.Nil) && errors.As(err, &refused) {
+			marked = false
+			return s.client.Get(ctx, key).Bytes()
+		}
+		return b, err
+	})
+	err = absent(err)
+	end(err, s.metrics.l2Get)
+	t.note(b, marked && errors.Is(err, errNotInL2))
+	return b, err
+}
+
+// swap puts a mark in the place of an entry, which is known by its head, or else returns what is there now.
+var swap = redis.NewScript(`
+	if redis.call('GETRANGE', KEYS[1], 0, string.len(ARGV[1]) - 1) == ARGV[1] then
+		redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+		return false
+	end
+	return redis.call('GET', KEYS[1])`)
+
+// replace puts the turn's mark in the place of old and returns errNotInL2, unless something else is there by now: then it returns that.
+func (s *l2) replace(ctx context.Context, key string, old []byte, t *turn, life time.Duration) ([]byte, error) {
+	const head = 32 // bytes; they hold when the entry was filled, to the nanosecond
+	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get, "EVALSHA")
+	b, err := s.breaker.Execute(func() ([]byte, error) {
+		text, err := swap.Run(ctx, s.client, []string{key}, old[:min(len(old), head)], t.mark, life.Milliseconds()).Text()
+		return []byte(text), err
+	})
+	err = absent(err)
+	end(err, s.metrics.l2Get)
+	t.note(b, errors.Is(err, errNotInL2))
+	return b, err
+}
+
+// note keeps what L2 said of marks.
+func (t *turn) note(b []byte, holds bool) {
+	t.holds, t.other = holds, nil
+	if isMark(b) {
+		t.other = b
+	}
+}
+
+// unmark removes a mark if it is still there.
+var unmark = redis.NewScript(`
+	if redis.call('GET', KEYS[1]) == ARGV[1] then
+		return redis.call('DEL', KEYS[1])
+	end
+	return 0`)
+
+// release removes a mark whose load brought nothing to keep. If it fails, the mark ends by itself.
+func (s *l2) release(ctx context.Context, key string, mark []byte) {
+	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Delete, "EVALSHA")
+	_, err := s.breaker.Execute(func() ([]byte, error) { return nil, unmark.Run(ctx, s.client, []string{key}, mark).Err() })
+	end(err, s.metrics.l2Delete)
+}
+
+// absent turns go-redis' word for a key that is not there into ours.
+func absent(err error) error {
+	if errors.Is(err, redis.Nil) {
+		return errNotInL2
+	}
+	return err
+}
+
 func (s *l2) set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Set)
+	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Set, "SET")
 	_, err := s.breaker.Execute(func() ([]byte, error) { return nil, s.client.Set(ctx, key, value, ttl).Err() })
 	end(err, s.metrics.l2Set)
 	return err
 }
 
 func (s *l2) delete(ctx context.Context, keys ...string) error {
-	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Delete)
+	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Delete, "UNLINK")
 	_, err := s.breaker.Execute(func() ([]byte, error) { return nil, s.client.Unlink(ctx, keys...).Err() })
 	end(err, s.metrics.l2Delete)
 	return err
 }
 
-// begin starts the clock, and a span where the request is traced.
-func (s *l2) begin(ctx context.Context, name string) (context.Context, func(error, observer)) {
+// begin starts the clock, and a span where the request is traced. command is Redis'.
+func (s *l2) begin(ctx context.Context, name, command string) (context.Context, func(error, observer)) {
 	start := time.Now()
 	var span trace.Span
 	if trace.SpanFromContext(ctx).IsRecording() {
-		ctx, span = s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient))
+		ctx, span = s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(s.where...), trace.WithAttributes(telemetry.AttrDBOperation.String(command)))
 	}
 	return ctx, func(err error, took observer) {
-		took.Observe(time.Since(start).Seconds())
+		telemetry.Observe(ctx, took, time.Since(start).Seconds())
 		if span == nil {
 			return
 		}
 		if err != nil && !errors.Is(err, errNotInL2) {
+			span.SetAttributes(telemetry.AttrErrorType.String(telemetry.ErrorType(err)))
 			span.SetStatus(codes.Error, err.Error())
 		}
 		span.End()

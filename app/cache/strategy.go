@@ -72,6 +72,7 @@ type request struct {
 	strategy Strategy
 	chosen   bool // strategy was set for this request
 	bypass   bool
+	audit    bool // count nothing; goes with bypass
 	trail    *Trail
 }
 
@@ -102,9 +103,23 @@ func Bypass(ctx context.Context) context.Context {
 	return r.in(ctx)
 }
 
+// Audit returns a context in which every read goes to the origin, as with Bypass, and none is counted: for comparing what the caches said
+// with the truth.
+func Audit(ctx context.Context) context.Context {
+	r := requestOf(ctx)
+	r.bypass, r.audit = true, true
+	return r.in(ctx)
+}
+
+// Audited reports whether the context is one of Audit.
+func Audited(ctx context.Context) bool { return requestOf(ctx).audit }
+
 // Follow returns a context whose reads leave a Trail: what each layer did for this request.
 func Follow(ctx context.Context) (context.Context, *Trail) {
 	r := requestOf(ctx)
 	r.trail = new(Trail)
 	return r.in(ctx), r.trail
 }
+
+// TrailOf returns the trail that reads with this context leave, or nil.
+func TrailOf(ctx context.Context) *Trail { return requestOf(ctx).trail }

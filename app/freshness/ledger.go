@@ -28,8 +28,9 @@ type Config struct {
 
 // Change is one committed transaction's row of the change log.
 type Change struct {
-	XID  XID
-	Tags []string
+	XID         XID
+	Tags        []string
+	Traceparent string // of the writer's trace; empty mostly
 }
 
 // Poll is what one look at the change log brought.
@@ -73,6 +74,8 @@ type Ledger struct {
 	floor XID
 	tags  map[string]*history
 	aging []aged // each recorded pair of tag and transaction, oldest first, for forgetting them at the floor
+
+	causes causes
 
 	wanted   chan struct{} // holds one token while somebody waits for the next poll
 	advanced atomic.Pointer[chan struct{}]
@@ -166,6 +169,9 @@ func (l *Ledger) record(p Poll) Reset {
 	raised := p.Floor > l.floor
 	l.floor = max(l.floor, p.Floor)
 	for _, c := range p.Changes {
+		if c.Traceparent != "" {
+			l.causes.add(c)
+		}
 		for _, tag := range c.Tags {
 			h := l.tags[tag]
 			if h == nil {

@@ -37,7 +37,7 @@ func TestVerdicts(t *testing.T) {
 	if got := l.Judge(stampAt(t, "5:5:", "a"), nil); got != Unjudged {
 		t.Errorf("before the first poll: %v, want Unjudged", got)
 	}
-	if got := poll(t, l, "30:30:", Change{10, []string{"a"}}, Change{12, []string{"a", "b"}}); got != ResetStart {
+	if got := poll(t, l, "30:30:", Change{XID: 10, Tags: []string{"a"}}, Change{XID: 12, Tags: []string{"a", "b"}}); got != ResetStart {
 		t.Errorf("first Apply = %q, want %q", got, ResetStart)
 	}
 	for _, tc := range []struct {
@@ -70,12 +70,12 @@ func TestVerdicts(t *testing.T) {
 
 func TestLowerTransactionThatCommitsLaterInvalidates(t *testing.T) {
 	l := NewLedger(Config{})
-	poll(t, l, "12:14:12", Change{13, []string{"a"}})
+	poll(t, l, "12:14:12", Change{XID: 13, Tags: []string{"a"}})
 	entry := stampAt(t, "12:14:12", "a") // sees 13, not 12
 	if got := l.Judge(entry, nil); got != Fresh {
 		t.Fatalf("before 12 commits: %v, want Fresh", got)
 	}
-	poll(t, l, "15:15:", Change{12, []string{"a"}})
+	poll(t, l, "15:15:", Change{XID: 12, Tags: []string{"a"}})
 	if got := l.Judge(entry, nil); got != Invalidated {
 		t.Errorf("after 12 commits: %v, want Invalidated: a ledger that keeps the largest xid only would call it fresh", got)
 	}
@@ -83,7 +83,7 @@ func TestLowerTransactionThatCommitsLaterInvalidates(t *testing.T) {
 
 func TestTruncateInvalidatesEverything(t *testing.T) {
 	l := NewLedger(Config{})
-	poll(t, l, "20:20:", Change{10, []string{Everything}})
+	poll(t, l, "20:20:", Change{XID: 10, Tags: []string{Everything}})
 	if got := l.Judge(stampAt(t, "9:9:", "c"), nil); got != Invalidated {
 		t.Errorf("read before: %v, want Invalidated", got)
 	}
@@ -103,11 +103,11 @@ func TestEntryRemembersItsVerdictUntilSomethingChanges(t *testing.T) {
 	if l.seq.Load() != seen.Load() {
 		t.Error("a poll without changes made entries forget their verdict")
 	}
-	poll(t, l, "22:22:", Change{21, []string{"b"}})
+	poll(t, l, "22:22:", Change{XID: 21, Tags: []string{"b"}})
 	if got := l.Judge(entry, seen); got != Fresh {
 		t.Errorf("after a change elsewhere: %v, want Fresh", got)
 	}
-	poll(t, l, "23:23:", Change{22, []string{"a"}})
+	poll(t, l, "23:23:", Change{XID: 22, Tags: []string{"a"}})
 	if got := l.Judge(entry, seen); got != Invalidated {
 		t.Errorf("after its own change: %v, want Invalidated", got)
 	}
@@ -131,7 +131,7 @@ func TestNewEpochRefusesEntriesOfTheOldOne(t *testing.T) {
 func TestFloorForgetsTagsAndRefusesOlderEntries(t *testing.T) {
 	l := NewLedger(Config{})
 	for x := XID(1); x <= 10; x++ {
-		poll(t, l, fmt.Sprintf("%d:%d:", x+1, x+1), Change{x, []string{fmt.Sprint("tag", x), "hot"}})
+		poll(t, l, fmt.Sprintf("%d:%d:", x+1, x+1), Change{XID: x, Tags: []string{fmt.Sprint("tag", x), "hot"}})
 	}
 	if got := l.Tags(); got != 11 {
 		t.Fatalf("%d tags, want 11", got)
@@ -153,8 +153,8 @@ func TestFloorForgetsTagsAndRefusesOlderEntries(t *testing.T) {
 
 func TestLedgerThatIsFullForgetsAllAndStaysTruthful(t *testing.T) {
 	l := NewLedger(Config{MaxTags: 3})
-	poll(t, l, "9:10:9", Change{5, []string{"a", "b", "c"}})
-	if got := poll(t, l, "9:12:9", Change{11, []string{"d"}}); got != ResetFull {
+	poll(t, l, "9:10:9", Change{XID: 5, Tags: []string{"a", "b", "c"}})
+	if got := poll(t, l, "9:12:9", Change{XID: 11, Tags: []string{"d"}}); got != ResetFull {
 		t.Fatalf("Apply = %q, want %q", got, ResetFull)
 	}
 	if got := l.Tags(); got != 0 {
@@ -201,7 +201,7 @@ func TestAwaitReturnsOnceTheTransactionIsCovered(t *testing.T) {
 		default:
 			t.Fatal("nobody asked for a poll")
 		}
-		poll(t, l, "12:12:", Change{10, []string{"a"}})
+		poll(t, l, "12:12:", Change{XID: 10, Tags: []string{"a"}})
 		if !<-done {
 			t.Error("Await = false after the transaction was covered")
 		}
@@ -274,7 +274,7 @@ func judgeAgainstHistory(t *rapid.T, judge func(l *Ledger, s *Stamp) Verdict) (w
 		case 1:
 			if len(w.running) > 0 {
 				i := rapid.IntRange(0, len(w.running)-1).Draw(t, "which")
-				w.committed = append(w.committed, Change{w.running[i], []string{rapid.SampledFrom(tags).Draw(t, "tag")}})
+				w.committed = append(w.committed, Change{XID: w.running[i], Tags: []string{rapid.SampledFrom(tags).Draw(t, "tag")}})
 				w.running = slices.Delete(w.running, i, i+1)
 			}
 		case 2:

@@ -88,6 +88,25 @@ func (m *metrics) addRoute(path string) {
 	m.routes[path] = &route{name: strings.Join(parts, "/")}
 }
 
+// expect creates the metrics of the answers that an operation usually gives, and of the failures that an objective counts, so that they
+// begin at 0. Others begin with their first.
+func (m *metrics) expect(method, path string, strategies []cache.Strategy) {
+	usual := []int{200, 500, 503, 504}
+	switch method {
+	case "GET":
+		usual = append(usual, 304, 404)
+	case "POST":
+		usual[0] = 201
+	case "DELETE":
+		usual[0] = 204
+	}
+	for _, s := range strategies {
+		for _, status := range usual {
+			m.observer(m.routes[path], methodIndex(method), status, s)
+		}
+	}
+}
+
 // route returns the route whose path Fiber matched.
 func (m *metrics) route(path string) *route {
 	if r := m.routes[path]; r != nil {

@@ -3,11 +3,14 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"net"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
@@ -28,7 +31,12 @@ const seenWithin = 50 * time.Millisecond
 
 // serve is around every request that HTTP could parse. On a hit it is most of the work there is, so it makes nothing that a hit does not need.
 func (s *Server) serve(c *fiber.Ctx) error {
+	if truth, ok := c.Locals(localAudit).(context.Context); ok {
+		s.remake(c, truth)
+		return nil
+	}
 	began := time.Now()
+	audited := s.due(began)
 	method := methodIndex(c.Method())
 	s.metrics.active[method].Inc()
 	var span trace.Span
@@ -38,7 +46,10 @@ func (s *Server) serve(c *fiber.Ctx) error {
 	if err := s.protect(c); err != nil {
 		s.writeError(c, err)
 	}
-	s.count(c, s.metrics.route(c.Route().Path), method, time.Since(began), span)
+	source, strategy := s.count(c, s.metrics.route(c.Route().Path), method, time.Since(began), span)
+	if audited != nil && source <= telemetry.SourceDataL2 && c.Locals(viewcache.LocalSource) != nil {
+		s.take(c.Context(), strategy, audited)
+	}
 	s.metrics.active[method].Dec()
 	return nil
 }
@@ -135,16 +146,17 @@ func (s *Server) bounded(c *fiber.Ctx) error {
 }
 
 // count notes one answer: once in each metric, and on the span if there is one.
-func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration, span trace.Span) {
+func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration, span trace.Span) (telemetry.Source, cache.Strategy) {
 	ctx := c.UserContext()
 	strategy := s.layers.Strategy(ctx)
 	status := c.Response().StatusCode()
 	source := sourceOf(c, method, status)
 	s.metrics.answers[source][strategy].Inc()
+	s.logAccess(ctx, r, method, status, took, source, strategy)
 	observer := s.metrics.observer(r, method, status, strategy)
 	if span == nil {
 		observer.Observe(took.Seconds())
-		return
+		return source, strategy
 	}
 	telemetry.Observe(ctx, observer, took.Seconds())
 	if r.name != "" {
@@ -152,10 +164,48 @@ func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration,
 		span.SetAttributes(telemetry.AttrHTTPRoute.String(r.name))
 	}
 	span.SetAttributes(telemetry.AttrHTTPStatus.Int(status), telemetry.AttrSource.String(source.String()), telemetry.AttrStrategy.String(strategy.String()))
+	if query := c.Request().URI().QueryString(); status < fiber.StatusBadRequest && len(query) > 0 {
+		span.SetAttributes(telemetry.AttrURLQuery.String(string(query)))
+	}
+	span.SetAttributes(outcomes(cache.TrailOf(ctx), source)...)
 	if status >= fiber.StatusInternalServerError {
+		span.SetAttributes(telemetry.AttrErrorType.String(strconv.Itoa(status)))
 		span.SetStatus(codes.Error, "")
 	}
 	span.End()
+	return source, strategy
+}
+
+// outcomes are what the layers said, as attributes. Without a trail a view out of L1 answered, or no cache was asked.
+func outcomes(trail *cache.Trail, source telemetry.Source) (attrs []attribute.KeyValue) {
+	if trail == nil {
+		if source == telemetry.SourceViewL1 {
+			attrs = append(attrs, telemetry.AttrViewL1Outcome.String(cache.Hit.String()))
+		}
+		return attrs
+	}
+	collapsed := false
+	for _, layer := range []struct {
+		key   attribute.Key
+		level cache.Level
+		layer cache.Layer
+	}{
+		{telemetry.AttrViewL1Outcome, cache.Views, cache.L1}, {telemetry.AttrViewL2Outcome, cache.Views, cache.L2},
+		{telemetry.AttrDataL1Outcome, cache.Data, cache.L1}, {telemetry.AttrDataL2Outcome, cache.Data, cache.L2},
+	} {
+		step := trail.Step(layer.level, layer.layer)
+		if step.Outcome != 0 {
+			attrs = append(attrs, layer.key.String(step.Outcome.String()))
+		}
+		collapsed = collapsed || step.Collapsed
+	}
+	if collapsed {
+		attrs = append(attrs, telemetry.AttrCoalesced.Bool(true))
+	}
+	if asOf := trail.AsOf(); !asOf.IsZero() {
+		attrs = append(attrs, telemetry.AttrAge.Float64(time.Since(asOf).Seconds()*1000))
+	}
+	return attrs
 }
 
 // sourceOf says where an answer came from. The view cache knows it of every read that had an answer, also of one that there is no such thing.
@@ -177,11 +227,21 @@ func sourceOf(c *fiber.Ctx, method uint8, status int) telemetry.Source {
 
 // startSpan starts the server span of a sampled request. What it keeps of the request is copied: Fiber reuses its buffers.
 func (s *Server) startSpan(c *fiber.Ctx, traceparent string) trace.Span {
-	ctx, span := s.tel.StartServer(c.UserContext(), traceparent, c.Get("tracestate"), methods[methodIndex(c.Method())],
+	attrs := []attribute.KeyValue{
 		telemetry.AttrHTTPMethod.String(methods[methodIndex(c.Method())]),
 		telemetry.AttrURLPath.String(strings.Clone(c.Path())),
 		telemetry.AttrURLScheme.String(strings.Clone(c.Protocol())),
-	)
+		telemetry.AttrProtocolVersion.String(strings.TrimPrefix(string(c.Request().Header.Protocol()), "HTTP/")),
+	}
+	host := string(c.Request().Header.Host())
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		host = name
+		if number, err := strconv.Atoi(port); err == nil {
+			attrs = append(attrs, telemetry.AttrServerPort.Int(number))
+		}
+	}
+	attrs = append(attrs, telemetry.AttrServerAddress.String(host))
+	ctx, span := s.tel.StartServer(c.UserContext(), traceparent, c.Get("tracestate"), methods[methodIndex(c.Method())], attrs...)
 	c.SetUserContext(ctx)
 	return span
 }

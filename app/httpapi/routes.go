@@ -9,6 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
+
+	"strata/app/cache"
 )
 
 // register adds all routes to the app.
@@ -40,6 +42,7 @@ type router struct {
 func (r router) Add(method, path string, handlers ...fiber.Handler) fiber.Router {
 	s := r.server
 	s.metrics.addRoute(path)
+	s.metrics.expect(method, path, slices.DeleteFunc(cache.Strategies(), func(other cache.Strategy) bool { return !s.layers.Uses(other) }))
 	if method != http.MethodGet {
 		return r.Router.Add(method, path, append([]fiber.Handler{s.authorize, s.bounded}, handlers...)...)
 	}

@@ -29,6 +29,9 @@ type Config struct {
 	ReadTimeout    time.Duration // a client may take to send a request; 10 s
 	WriteTimeout   time.Duration // a client may take to receive an answer; 30 s
 	IdleTimeout    time.Duration // a connection may wait for its next request; 75 s, above the usual 60 s of proxies, so that they close first
+
+	AuditInterval time.Duration // between two answers that are audited; 1 s; negative: none is
+	SlowRequest   time.Duration // a request may take before the log notes it; 1 s
 }
 
 // The limits of a request. What exceeds them is refused before it reaches a handler.
@@ -44,6 +47,8 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.ReadTimeout, 10*time.Second)
 	orDefault(&c.WriteTimeout, 30*time.Second)
 	orDefault(&c.IdleTimeout, 75*time.Second)
+	orDefault(&c.AuditInterval, time.Second)
+	orDefault(&c.SlowRequest, time.Second)
 	return c
 }
 
@@ -64,6 +69,9 @@ type Server struct {
 	tel      *telemetry.Telemetry
 
 	app       *fiber.App
+	inner     fasthttp.RequestHandler // the app's
+	audit     *auditor
+	access    accessLog
 	mu        sync.Mutex
 	listener  net.Listener // nil before Serve
 	stopped   bool         // Shutdown was called
@@ -81,6 +89,7 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 		cfg: cfg, listings: listings, views: views, layers: layers, ledger: ledger, tel: tel,
 		metrics: newMetrics(tel.Registry), shortcuts: newShortcuts(), strategy: layers.Strategy(context.Background()), writers: writersOf(cfg.Tokens),
 	}
+	s.audit, s.access.slow = newAuditor(cfg.AuditInterval, tel.Registry), cfg.SlowRequest
 	for _, strategy := range cache.Strategies() {
 		s.contexts = append(s.contexts, cache.WithStrategy(context.Background(), strategy))
 	}
@@ -101,14 +110,14 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 	s.register()
 	server := s.app.Server()
 	server.CloseOnShutdown = true // tell kept connections to go elsewhere
-	inner := server.Handler
+	s.inner = server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
 		switch {
 		case s.short(ctx):
 		case !knownMethod(ctx.Method()): // Fiber would answer in plain text
 			s.refuseMethod(ctx)
 		default:
-			inner(ctx)
+			s.inner(ctx)
 		}
 	}
 	return s

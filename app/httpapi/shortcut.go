@@ -71,6 +71,7 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 		return false
 	}
 	began := time.Now()
+	audited := s.due(began)
 	sampled := s.tel.Sampled(utils.UnsafeString(h.Peek("Traceparent")))
 	if sampled || len(h.Peek(headerSeen)) > 0 || len(h.Peek(fiber.HeaderAuthorization)) > 0 || !s.views.Hit(ctx, to.key) {
 		ctx.SetUserValue(localSampled, sampled)
@@ -78,6 +79,9 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 	}
 	s.metrics.answers[telemetry.SourceViewL1][s.strategy].Inc()
 	s.metrics.observer(to.route, methodIndex(fiber.MethodGet), ctx.Response.StatusCode(), s.strategy).Observe(time.Since(began).Seconds())
+	if audited != nil {
+		s.take(ctx, s.strategy, audited)
+	}
 	return true
 }
 

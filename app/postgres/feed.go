@@ -123,7 +123,7 @@ func (f *Feed) follow(ctx context.Context) error {
 func (f *Feed) poll(ctx context.Context, conn *pgx.Conn, began time.Time) error {
 	const sql = `
 		WITH now AS MATERIALIZED (SELECT pg_current_snapshot() AS snapshot)
-		SELECT now.snapshot::text, change_floor.xid::text, c.xid::text, c.tags, c.origin,
+		SELECT now.snapshot::text, change_floor.xid::text, c.xid::text, c.tags, c.origin, c.traceparent,
 			(extract(epoch FROM clock_timestamp() - c.logged_at))::float8
 		FROM now CROSS JOIN change_floor LEFT JOIN change_log c
 			ON c.xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(c.xid, $1::pg_snapshot)`
@@ -135,12 +135,16 @@ func (f *Feed) poll(ctx context.Context, conn *pgx.Conn, began time.Time) error 
 	}
 	var snapshot, floor string
 	var seen []change
-	var xid, origin *string
+	var xid, origin, traceparent *string
 	var lag *float64
 	var tags []string
-	_, err = pgx.ForEachRow(rows, []any{&snapshot, &floor, &xid, &tags, &origin, &lag}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&snapshot, &floor, &xid, &tags, &origin, &traceparent, &lag}, func() error {
 		if xid != nil { // no change: one row without any
-			seen = append(seen, change{xid: *xid, tags: tags, origin: *origin, lag: *lag})
+			c := change{xid: *xid, tags: tags, origin: *origin, lag: *lag}
+			if traceparent != nil {
+				c.traceparent = *traceparent
+			}
+			seen = append(seen, c)
 			tags = nil // pgx would reuse the array
 		}
 		return nil
@@ -156,7 +160,9 @@ type change struct {
 	xid    string
 	tags   []string
 	origin string
-	lag    float64 // seconds since it was logged, by the database's clock
+
+	traceparent string  // of the writer's trace; empty mostly
+	lag         float64 // seconds since it was logged, by the database's clock
 }
 
 func (f *Feed) apply(snapshot, floor string, seen []change, began time.Time) (err error) {
@@ -167,14 +173,17 @@ func (f *Feed) apply(snapshot, floor string, seen []change, began time.Time) (er
 	if p.Floor, err = freshness.ParseXID(floor); err != nil {
 		return err
 	}
+	first := f.snapshot == beforeAll
 	for i, c := range seen {
+		if first {
+			c.traceparent = "" // what is read now is not the first to show an old change
+		}
 		xid, err := freshness.ParseXID(c.xid)
 		if err != nil {
 			return err
 		}
-		p.Changes[i] = freshness.Change{XID: xid, Tags: c.tags}
+		p.Changes[i] = freshness.Change{XID: xid, Tags: c.tags, Traceparent: c.traceparent}
 	}
-	first := f.snapshot == beforeAll
 	reset := f.ledger.Apply(p)
 	f.snapshot = snapshot
 	f.metrics.count(reset, seen, first)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/brianvoe/gofakeit/v7"
 	"github.com/jackc/pgx/v5"
 
 	"strata/app/listing"
@@ -120,11 +119,12 @@ func fillCities(ctx context.Context, tx pgx.Tx) error {
 }
 
 func fillAgents(ctx context.Context, tx pgx.Tx, seed uint64, n int64) error {
-	fake := gofakeit.NewFaker(rand.NewPCG(seed, 0), false)
+	random := rand.New(rand.NewPCG(seed, 0))
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"agents"},
 		[]string{"id", "name", "email", "phone"},
 		pgx.CopyFromSlice(int(n), func(i int) ([]any, error) {
-			return []any{int64(i + 1), fake.Name(), fmt.Sprintf("agent%d@example.com", i+1), fake.Phone()}, nil
+			name := givenNames[random.IntN(len(givenNames))] + " " + familyNames[random.IntN(len(familyNames))]
+			return []any{int64(i + 1), name, fmt.Sprintf("agent%d@example.com", i+1), fmt.Sprintf("555%07d", random.IntN(10_000_000))}, nil
 		}))
 	return err
 }

@@ -35,6 +35,16 @@ var amenities = [...]amenity{
 	{"washing-machine", "a washing machine"},
 }
 
+// The names of agents.
+var (
+	givenNames = [...]string{"Ada", "Alba", "Amir", "Ana", "Anders", "Bruno", "Camille", "Carla", "Chloe", "Daniel", "Davide", "Diego", "Elena", "Elif", "Emil", "Eva", "Farid", "Femke", "Filipa", "Greta",
+		"Hanna", "Henrik", "Ines", "Irina", "Ivan", "Jana", "João", "Jonas", "Julia", "Katarina", "Lars", "Leila", "Lena", "Luca", "Magda", "Marek", "Maria", "Marta", "Mateo", "Mila",
+		"Nadia", "Niamh", "Nina", "Noor", "Olga", "Omar", "Paula", "Pavel", "Pedro", "Petra", "Rafael", "Rita", "Rosa", "Sami", "Sara", "Sofia", "Stefan", "Tereza", "Tomas", "Yasmin"}
+	familyNames = [...]string{"Almeida", "Andersson", "Bakker", "Bauer", "Bianchi", "Byrne", "Castro", "Costa", "Dahl", "Delgado", "Dubois", "Esposito", "Fischer", "Fontaine", "Garcia", "Greco", "Hansen", "Horvat",
+		"Ionescu", "Jansen", "Kaya", "Keller", "Kowalska", "Larsen", "Laurent", "Lindgren", "Lopes", "Marin", "Martins", "Meyer", "Moreau", "Murphy", "Navarro", "Nemeth", "Nielsen", "Novak", "Nowak", "Oliveira",
+		"Papadakis", "Pereira", "Petrov", "Popescu", "Ribeiro", "Ricci", "Rossi", "Santos", "Schmidt", "Silva", "Sousa", "Svensson", "Taylor", "Toth", "Vargas", "Vidal", "Visser", "Vogel", "Weber", "Wolf", "Yilmaz", "Zeman"}
+)
+
 var (
 	adjectives = [...]string{"Bright", "Quiet", "Spacious", "Renovated", "Charming", "Sunny", "Elegant", "Modern", "Well-kept", "Airy", "Compact", "Handsome", "Light-filled", "Restored"}
 	places     = [...]string{"near the old town", "by the park", "close to the river", "in a side street", "near the university", "by the market hall", "next to the tram", "in the garden quarter",

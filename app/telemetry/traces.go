@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -87,6 +88,29 @@ func Traceparent(ctx context.Context) string {
 		return ""
 	}
 	return string(appendTraceparent(make([]byte, 0, 55), span))
+}
+
+// SpanContext returns the span that a traceparent header names, as a remote one. It is not valid if the header is not.
+func SpanContext(traceparent string) trace.SpanContext {
+	parent, ok := parseTraceparent(traceparent)
+	if !ok {
+		return trace.SpanContext{}
+	}
+	return trace.NewSpanContext(parent)
+}
+
+// ErrorType returns the value of error.type for an error that has no code of its own: what ended the waiting, or the type of the innermost error.
+func ErrorType(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return fmt.Sprintf("%T", err)
 }
 
 // childTracer starts spans only below a sampled span. The SDK's own tracer would make ids, a span and a context also for a

@@ -16,17 +16,16 @@ import (
 const sampled = 16
 
 type metrics struct {
+	layers    *cache.Layers
 	staleness [4]prometheus.Observer // by strategy
-	age       prometheus.Observer
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, layers *cache.Layers) *metrics {
 	auto := promauto.With(reg)
 	staleness := auto.NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricServedStaleness,
 		"How old an answer may have been when it left: the time since its as-of time, or since it was filled where a strategy knows no better. One answer in 16. "+
 			"More than 0.25 s with strategy stamped means that the feed is late."), []string{telemetry.LabelStrategy})
-	m := &metrics{age: auto.NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricCacheEntryAge,
-		"Time since a served entry was read from the database. One answer in 16."), []string{telemetry.LabelLevel}).WithLabelValues(cache.Views.String())}
+	m := &metrics{layers: layers}
 	for _, s := range cache.Strategies() {
 		m.staleness[s] = staleness.WithLabelValues(s.String())
 	}
@@ -40,6 +39,6 @@ func (m *metrics) observe(s cache.Strategy, result cache.Result, old time.Durati
 	}
 	m.staleness[s].Observe(old.Seconds())
 	if result.Source == telemetry.SourceViewL1 || result.Source == telemetry.SourceViewL2 {
-		m.age.Observe(time.Since(result.Filled).Seconds())
+		m.layers.ObserveAge(cache.Views, time.Since(result.Filled))
 	}
 }

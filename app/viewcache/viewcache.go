@@ -36,7 +36,7 @@ type Views struct {
 
 // New returns a view cache over the process's layers.
 func New(layers *cache.Layers, tel *telemetry.Telemetry) *Views {
-	v := &Views{layers: layers, classes: make(map[string]*cache.Layered[string, *view]), metrics: newMetrics(tel.Registry)}
+	v := &Views{layers: layers, classes: make(map[string]*cache.Layered[string, *view]), metrics: newMetrics(tel.Registry, layers)}
 	// Shares of L1: single listings are many and small, pages are fewer and twenty times as big, the rest is one or one a city.
 	for class, share := range map[string]float64{"listing": 0.5, "page": 0.45, "stats": 0.04, "cities": 0.01} {
 		v.classes[class] = cache.New(layers, cache.Class[string, *view]{
@@ -57,6 +57,9 @@ func (v *Views) Handler(key func(*fiber.Ctx) (Key, bool)) fiber.Handler {
 			return c.Next()
 		}
 		ctx := c.UserContext()
+		if cache.Audited(ctx) { // nobody reads the header fields, and nothing is to be counted
+			return c.Next()
+		}
 		strategy, keeps := v.layers.Keeps(ctx, cache.Views)
 		k, ok := key(c)
 		if !ok || !keeps {
