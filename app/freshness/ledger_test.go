@@ -328,7 +328,7 @@ func TestHistoryFindsALedgerThatKeepsTheLargestTransactionOnly(t *testing.T) {
 
 func BenchmarkJudge(b *testing.B) {
 	l := NewLedger(Config{})
-	l.Apply(Poll{Began: time.Now(), Epoch: epoch, Snapshot: snap(b, "100:100:"), Changes: []Change{{50, []string{"listing:1", "city:porto"}}}})
+	l.Apply(Poll{Began: time.Now(), Epoch: epoch, Snapshot: snap(b, "100:100:"), Changes: []Change{{XID: 50, Tags: []string{"listing:1", "city:porto"}}}})
 	stamp, seen := stampAt(b, "100:100:", "listing:1", "city:porto"), new(atomic.Uint64)
 	b.Run("nothing changed", func(b *testing.B) {
 		for b.Loop() {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -84,6 +85,7 @@ type countedExporter struct {
 	sent, lost prometheus.Counter
 	log        *slog.Logger
 	failing    atomic.Bool
+	held       atomic.Int64 // spans that ended and are not yet sent or lost
 }
 
 func newCountedExporter(e sdktrace.SpanExporter, spans *prometheus.CounterVec, log *slog.Logger) *countedExporter {
@@ -93,15 +95,18 @@ func newCountedExporter(e sdktrace.SpanExporter, spans *prometheus.CounterVec, l
 func newSpanCounter(reg prometheus.Registerer) *prometheus.CounterVec {
 	spans := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: MetricSpans,
-		Help: "Finished spans handed to the exporter. Lost ones mean that the collector is away or refuses them: see the log, and the collector's own metrics.",
+		Help: "Finished spans. Lost ones mean that the collector is away or refuses them: see the log, and the collector's own metrics. Dropped ones never got there, because more " +
+			"ended than the collector takes: sample fewer (OTEL_TRACES_SAMPLER_ARG) or hold more (OTEL_BSP_MAX_QUEUE_SIZE).",
 	}, []string{LabelResult})
 	spans.WithLabelValues("sent")
 	spans.WithLabelValues("lost")
+	spans.WithLabelValues("dropped")
 	return spans
 }
 
 // ExportSpans returns no error: the SDK would only print it.
 func (e *countedExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	defer e.held.Add(-int64(len(spans)))
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	if err != nil {
 		e.lost.Add(float64(len(spans)))
@@ -115,4 +120,35 @@ func (e *countedExporter) ExportSpans(ctx context.Context, spans []sdktrace.Read
 		e.log.InfoContext(ctx, "spans are being sent again")
 	}
 	return nil
+}
+
+// gate stands in front of the SDK's queue, which drops without a word what it cannot hold, and counts what it turns away.
+type gate struct {
+	sdktrace.SpanProcessor
+	exporter *countedExporter
+	most     int64
+	dropped  prometheus.Counter
+}
+
+// newGate returns a processor that sends spans in batches.
+func newGate(e *countedExporter, spans *prometheus.CounterVec) *gate {
+	const byDefault = 8192 // four times the SDK's: a burst of spans that are all kept should not lose one
+	most, err := strconv.Atoi(os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE"))
+	if err != nil || most <= 0 {
+		most = byDefault
+	}
+	return &gate{
+		SpanProcessor: sdktrace.NewBatchSpanProcessor(e, sdktrace.WithMaxQueueSize(most)),
+		exporter:      e, most: int64(most), dropped: spans.WithLabelValues("dropped"),
+	}
+}
+
+// OnEnd implements sdktrace.SpanProcessor.
+func (g *gate) OnEnd(s sdktrace.ReadOnlySpan) {
+	if g.exporter.held.Add(1) > g.most {
+		g.exporter.held.Add(-1)
+		g.dropped.Inc()
+		return
+	}
+	g.SpanProcessor.OnEnd(s)
 }

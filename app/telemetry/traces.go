@@ -42,7 +42,7 @@ func (t *Telemetry) startTraces(ctx context.Context, cfg Config) error {
 	t.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithSampler(decided{}),
 		sdktrace.WithResource(about),
-		sdktrace.WithBatcher(newCountedExporter(exporter, spans, t.Log)),
+		sdktrace.WithSpanProcessor(newGate(newCountedExporter(exporter, spans, t.Log), spans)),
 	)
 	t.root = t.provider.Tracer("strata", trace.WithInstrumentationVersion(cfg.Version))
 	t.Tracer = childTracer{root: t.root}

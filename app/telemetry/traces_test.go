@@ -422,6 +422,22 @@ func TestLostSpansAreCountedAndLoggedOnce(t *testing.T) {
 	}
 }
 
+func TestSpansThatTheQueueCannotHoldAreCounted(t *testing.T) {
+	received, endpoint := startHTTP(t)
+	tel := newTelemetry(t, io.Discard, map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_SCHEDULE_DELAY": "600000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "600",
+	})
+	for range 25 {
+		_, span := tel.StartServer(t.Context(), sampledParent, "", "GET /")
+		span.End()
+	}
+	shutdown(t, tel)
+	sent, dropped := spanCount(t, tel, "sent"), spanCount(t, tel, "dropped")
+	if got := len(received.named("GET /")); float64(got) != sent || sent+dropped != 25 || dropped == 0 {
+		t.Errorf("%d spans received, %v counted as sent and %v as dropped, of 25", got, sent, dropped)
+	}
+}
+
 func TestAttributesThatOpenTelemetryNamesAreNamedSo(t *testing.T) {
 	for ours, theirs := range map[string]string{
 		string(AttrHTTPMethod): string(semconv.HTTPRequestMethodKey), string(AttrHTTPRoute): string(semconv.HTTPRouteKey),

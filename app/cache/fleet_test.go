@@ -1,0 +1,201 @@
+package cache
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
+
+	"strata/app/telemetry"
+)
+
+// fleet is three replicas that read the same cold key at once. It returns when each has looked into Redis, with what waits for the reads.
+func fleet(t *testing.T, cfg Config, o *origin, key int) (replicas []*replica, wait func() []int) {
+	t.Helper()
+	for range 3 {
+		replicas = append(replicas, newReplica(t, cfg, o))
+	}
+	return replicas, readAll(t, replicas, key)
+}
+
+// readAll reads a key at all replicas at once, and returns when each has looked into Redis.
+func readAll(t *testing.T, replicas []*replica, key int) (wait func() []int) {
+	t.Helper()
+	before := lookups(t, replicas[0])
+	var reads sync.WaitGroup
+	values := make([]int, len(replicas))
+	for i, r := range replicas {
+		reads.Go(func() {
+			var err error
+			if values[i], err = r.Get(t.Context(), key); err != nil {
+				t.Errorf("replica %d: %v", i, err)
+			}
+		})
+	}
+	eventually(t, "each replica has looked into Redis", func() bool { return lookups(t, replicas[0])-before >= len(replicas) })
+	return func() []int { reads.Wait(); return values }
+}
+
+// lookups is how many commands that look for a value Redis has had.
+func lookups(t *testing.T, r *replica) (n int) {
+	t.Helper()
+	info, err := r.layers.l2.client.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"cmdstat_get:calls=", "cmdstat_set:calls="} {
+		_, rest, _ := strings.Cut(info, command)
+		text, _, _ := strings.Cut(rest, ",")
+		calls, _ := strconv.Atoi(text)
+		n += calls
+	}
+	return n
+}
+
+func TestOneReplicaLoadsForTheFleet(t *testing.T) {
+	o := newOrigin()
+	o.write(1, 100)
+	o.gate = make(chan struct{})
+	cfg := withRedis(t, Stamped)
+	cfg.FleetWait = 30 * time.Second // so that a slow machine changes nothing
+	replicas, wait := fleet(t, cfg, o, 1)
+	close(o.gate)
+	for i, v := range wait() {
+		if v != 100 {
+			t.Errorf("replica %d read %d, want 100", i, v)
+		}
+	}
+	if got := o.loads.Load(); got != 1 {
+		t.Errorf("%d loads, want 1", got)
+	}
+	joined := 0.0
+	for _, r := range replicas {
+		joined += testutil.ToFloat64(r.metrics.fleet)
+	}
+	if joined != 2 {
+		t.Errorf("%v reads joined another replica's load, want 2", joined)
+	}
+
+	// The same when a change has made useless what Redis has.
+	o.set(func(o *origin) { o.gate = make(chan struct{}) })
+	o.write(1, 101)
+	for _, r := range replicas {
+		o.tell(r.ledger)
+	}
+	wait = readAll(t, replicas, 1)
+	eventually(t, "one of them loads", func() bool { return o.loads.Load() == 2 })
+	close(o.gate)
+	for i, v := range wait() {
+		if v != 101 {
+			t.Errorf("replica %d read %d after the change, want 101", i, v)
+		}
+	}
+	if got := o.loads.Load(); got != 2 {
+		t.Errorf("%d loads with the change, want 2", got)
+	}
+}
+
+func TestWithoutMarksEachReplicaLoads(t *testing.T) {
+	o := newOrigin()
+	o.write(1, 100)
+	o.gate = make(chan struct{})
+	cfg := withRedis(t, Stamped)
+	cfg.FleetWait = -1
+	_, wait := fleet(t, cfg, o, 1)
+	eventually(t, "all three load", func() bool { return o.loads.Load() == 3 })
+	close(o.gate)
+	wait()
+}
+
+func TestReplicaThatLoadsForEverHoldsNobodyUp(t *testing.T) {
+	o := newOrigin()
+	o.write(1, 100)
+	o.gate = make(chan struct{})
+	cfg := withRedis(t, Stamped)
+	stuck := newReplica(t, cfg, o)
+	done := make(chan struct{})
+	go func() { defer close(done); _, _ = stuck.Get(t.Context(), 1) }()
+	eventually(t, "the first replica loads", func() bool { return o.loads.Load() == 1 })
+	held := o.gate
+	o.set(func(o *origin) { o.gate = nil })
+	wantRead(t, newReplica(t, cfg, o), 1, 100, telemetry.SourcePostgres) // would not return
+	close(held)
+	<-done
+}
+
+func TestLoadThatFailsTakesItsMarkAway(t *testing.T) {
+	o := newOrigin()
+	o.fail = errLost
+	cfg := withRedis(t, Stamped)
+	r := newReplica(t, cfg, o)
+	if _, err := r.Get(t.Context(), 1); err == nil {
+		t.Fatal("no error")
+	}
+	if err := r.layers.l2.client.Get(t.Context(), r.l2Key(Stamped, 1)).Err(); err != redis.Nil {
+		t.Errorf("the mark is still there: %v", err)
+	}
+}
+
+func TestLoadOfAnotherReplicaIsJudgedLikeEveryEntry(t *testing.T) {
+	o := newOrigin()
+	o.write(1, 100)
+	o.gate = make(chan struct{})
+	cfg := withRedis(t, Stamped)
+	cfg.FleetWait = 30 * time.Second
+	slow, other := newReplica(t, cfg, o), newReplica(t, cfg, o)
+	slowDone := make(chan struct{})
+	go func() { defer close(slowDone); _, _ = slow.Get(t.Context(), 1) }()
+	eventually(t, "the slow replica has read", func() bool { return o.loads.Load() == 1 })
+	held := o.gate
+	o.set(func(o *origin) { o.gate = nil })
+	o.write(1, 101) // after the slow one has read, before it keeps
+	o.tell(other.ledger)
+	before := lookups(t, other)
+	got := make(chan int, 1)
+	go func() { v, _ := other.Get(context.WithoutCancel(t.Context()), 1); got <- v }()
+	eventually(t, "the other one waits for it", func() bool { return lookups(t, other) > before })
+	close(held)
+	if v := <-got; v != 101 {
+		t.Errorf("read %d, want 101: what was loaded before the change must not be served", v)
+	}
+	<-slowDone
+}
+
+func TestRedisThatCannotLeaveMarksIsReadAllTheSame(t *testing.T) {
+	o := newOrigin()
+	o.write(1, 100)
+	cfg := withRedis(t, Stamped)
+	wantRead(t, newReplica(t, cfg, o), 1, 100, telemetry.SourcePostgres)
+	r := newReplica(t, cfg, o)
+	client := redisClient(t)
+	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil { // with the policy noeviction, all writing is refused
+		t.Fatal(err)
+	}
+	defer client.ConfigSet(context.Background(), "maxmemory", "0")
+	if err := client.Set(t.Context(), "x", "y", 0).Err(); err == nil {
+		t.Skip("this Redis evicts")
+	}
+	wantRead(t, r, 1, 100, telemetry.SourceDataL2)
+}
+
+func TestUsualTimeFollowsTheMedian(t *testing.T) {
+	var u usual
+	if patience, _ := u.patience(time.Second); patience != time.Second {
+		t.Errorf("patience without experience is %v, want all there is", patience)
+	}
+	for i := range 1000 {
+		d := 10 * time.Millisecond
+		if i%10 == 0 {
+			d = time.Minute // one in ten hangs
+		}
+		u.add(d)
+	}
+	if patience, pause := u.patience(time.Second); patience < 15*time.Millisecond || patience > 30*time.Millisecond || pause <= 0 {
+		t.Errorf("patience %v and pause %v, want about 20 ms", patience, pause)
+	}
+}
