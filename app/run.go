@@ -59,12 +59,12 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, layers.Close()) }()
 	listings := listing.NewService(db, layers, ledger)
-	views := viewcache.New(layers, tel)
+	views := viewcache.New(cfg.Views.views(), layers, tel)
 	tokens, err := cfg.HTTP.Tokens()
 	if err != nil {
 		return err
 	}
-	server := httpapi.New(httpapi.Config{Tokens: tokens, Version: cfg.Version}, listings, views, layers, ledger, tel)
+	server := httpapi.New(httpapi.Config{Tokens: tokens, Version: cfg.Version, RevalidationRate: cfg.Views.revalidations()}, listings, views, layers, ledger, tel)
 
 	// A change climbs the same stack: the feed writes what it reads into the ledger, and every layer asks the ledger.
 	feed := postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel)
