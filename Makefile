@@ -1,4 +1,4 @@
-# Everything needs Go, git and make. Postgres, Redis and a C compiler (for the race detector) are installed by apt where they are missing
+# Everything needs Go, git and make. Postgres, Redis, and for the tests a C compiler (for the race detector) and nginx, are installed by apt where they are missing
 # and that is possible; the commands say so. The heavy tools have module files of their own in tools/, so that the service's stays its own.
 
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ run: strata ## Run the service on a private Postgres and Redis, with made-up dat
 	@bin/run -strata bin/strata $(if $(LISTINGS),--listings $(LISTINGS))
 
 .PHONY: test
-test: lint strata bin/k6 compiler ## Lint, then all tests with the race detector, on real Postgres, Redis and k6
+test: lint strata bin/k6 compiler nginx ## Lint, then all tests with the race detector, on real Postgres, Redis and k6
 	@echo "Testing ..."
 	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
 
@@ -65,6 +65,15 @@ compiler:
 		command -v apt-get >/dev/null && $$sudo true || { echo "The race detector needs a C compiler: install gcc and libc's headers." >&2; exit 1; }; \
 		echo "Installing gcc by apt, for the race detector ..."; \
 		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null; }
+
+# A shared cache, as a CDN is one, for the tests of what it does with the service's answers.
+.PHONY: nginx
+nginx:
+	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { \
+		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo -n); \
+		command -v apt-get >/dev/null && $$sudo true || { echo "No nginx: the tests with a CDN in front are skipped."; exit 0; }; \
+		echo "Installing nginx by apt, for the tests with a CDN in front ..."; \
+		$$sudo bash deploy/local/install.sh nginx >/dev/null; }
 
 .PHONY: clean
 clean: ## Remove what was built; the results of load tests stay

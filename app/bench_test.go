@@ -116,7 +116,7 @@ func BenchmarkViewHit(b *testing.B) {
 		b.Fatalf("not a hit: %v", hit.header)
 	}
 	var header strings.Builder
-	for _, name := range []string{"Content-Type", "Etag", "Cache-Control", "Cache-Status", "Server-Timing", "Strata-As-Of", "Age"} {
+	for _, name := range []string{"Content-Type", "Etag", "Vary", "Cache-Control", "Last-Modified", "Cache-Status", "Server-Timing", "Strata-As-Of", "Age"} {
 		fmt.Fprintf(&header, "%s: %s\n", name, hit.header.Get(name))
 	}
 	bare := startChild(b, "bare", "STRATA_BENCH_BODY="+hit.body, "STRATA_BENCH_HEADER="+header.String())

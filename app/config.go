@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"strata/app/telemetry"
+	"strata/app/viewcache"
 )
 
 // Config is what `strata serve` can be told, by flag or by environment variable: one sub-struct a package. Traces are
@@ -24,6 +25,7 @@ type Config struct {
 	Admin    AdminConfig    `embed:""`
 	Postgres PostgresConfig `embed:""`
 	Cache    CacheConfig    `embed:""`
+	Views    ViewsConfig    `embed:""`
 	Log      LogConfig      `embed:""`
 	Version  string         `kong:"-"` // of the build
 	Revision string         `kong:"-"` // the commit that it was built from
@@ -59,6 +61,26 @@ type CacheConfig struct {
 	DataL1Bytes  int64         `name:"data-l1-bytes" env:"DATA_L1_BYTES" default:"33554432" help:"Memory for values in this process."`
 }
 
+// ViewsConfig says how clients and shared caches in front of the service may use its answers.
+type ViewsConfig struct {
+	SharedMaxAge         time.Duration `name:"shared-max-age" env:"SHARED_MAX_AGE" default:"1s" help:"How long a CDN may answer without asking; 0: never."`
+	StaleWhileRevalidate time.Duration `name:"stale-while-revalidate" env:"STALE_WHILE_REVALIDATE" default:"1s" help:"How long after that it may answer while it asks."`
+	StaleIfError         time.Duration `name:"stale-if-error" env:"STALE_IF_ERROR" default:"5m" help:"How long after that it may answer while the service cannot."`
+	RevalidationRate     float64       `name:"revalidation-rate" env:"REVALIDATION_RATE" default:"10" help:"Requests a second that may pass by the caches by asking for it (Cache-Control: no-cache)."`
+}
+
+func (c ViewsConfig) views() viewcache.Config {
+	return viewcache.Config{SharedMaxAge: c.SharedMaxAge, StaleWhileRevalidate: c.StaleWhileRevalidate, StaleIfError: c.StaleIfError}
+}
+
+// revalidations is the rate as the server is told it: for that, 0 is the default.
+func (c ViewsConfig) revalidations() float64 {
+	if c.RevalidationRate == 0 {
+		return -1
+	}
+	return c.RevalidationRate
+}
+
 // LogConfig is the log's.
 type LogConfig struct {
 	Level  string `name:"log-level" env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"The least that is logged: ${enum}."`
@@ -81,6 +103,10 @@ func (c Config) Validate() error {
 		checkRedis("--redis-url (REDIS_URL)", c.Cache.RedisURL),
 		checkPositive("--views-l1-bytes (VIEWS_L1_BYTES)", c.Cache.ViewsL1Bytes),
 		checkPositive("--data-l1-bytes (DATA_L1_BYTES)", c.Cache.DataL1Bytes),
+		checkNotNegative("--shared-max-age (SHARED_MAX_AGE)", c.Views.SharedMaxAge),
+		checkNotNegative("--stale-while-revalidate (STALE_WHILE_REVALIDATE)", c.Views.StaleWhileRevalidate),
+		checkNotNegative("--stale-if-error (STALE_IF_ERROR)", c.Views.StaleIfError),
+		checkNotNegative("--revalidation-rate (REVALIDATION_RATE)", c.Views.RevalidationRate),
 	)
 }
 
@@ -192,9 +218,9 @@ func checkPositive[N int | int64 | time.Duration](flag string, n N) error {
 	return nil
 }
 
-func checkNotNegative(flag string, d time.Duration) error {
-	if d < 0 {
-		return fmt.Errorf("%s: %v is below 0", flag, d)
+func checkNotNegative[N float64 | time.Duration](flag string, n N) error {
+	if n < 0 {
+		return fmt.Errorf("%s: %v is below 0", flag, n)
 	}
 	return nil
 }

@@ -307,7 +307,7 @@ func newReplica(t *testing.T, appURL string, strategy cache.Strategy, feed feede
 		t.Fatal(err)
 	}
 	r := &replica{listings: listing.NewService(dawdling{db}, layers, ledger), ledger: ledger}
-	server := httpapi.New(httpapi.Config{}, r.listings, viewcache.New(layers, tel), layers, ledger, tel)
+	server := httpapi.New(httpapi.Config{}, r.listings, viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, tel)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -68,7 +68,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, layers.Close()) }()
 	listings := listing.NewService(db, layers, ledger)
-	views := viewcache.New(layers, tel)
+	views := viewcache.New(cfg.Views.views(), layers, tel)
 	tokens, err := cfg.HTTP.Tokens()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (c Config) layers() cache.Config {
 }
 
 func (c Config) api(tokens map[string]string) httpapi.Config {
-	api := httpapi.Config{Tokens: tokens, Version: c.Version, AuditInterval: c.HTTP.AuditInterval, SlowRequest: c.HTTP.SlowRequest}
+	api := httpapi.Config{Tokens: tokens, Version: c.Version, AuditInterval: c.HTTP.AuditInterval, SlowRequest: c.HTTP.SlowRequest, RevalidationRate: c.Views.revalidations()}
 	if api.AuditInterval == 0 {
 		api.AuditInterval = -1 // none, there
 	}

@@ -169,3 +169,12 @@ func (c *Collector) Stamp() Stamp {
 	}
 	return c.stamp
 }
+
+// Collected returns the stamp of what the collector of the context has been told of until now, or one that is not Known.
+func Collected(ctx context.Context) Stamp {
+	c, ok := ctx.Value(collectorKey{}).(*Collector)
+	if !ok {
+		return Stamp{}
+	}
+	return c.Stamp()
+}

@@ -19,7 +19,7 @@ func BenchmarkBareHandler(b *testing.B) {
 	body := []byte(hit.body)
 	app.Get("/v1/listings/:id", func(c *fiber.Ctx) error {
 		h := &c.Response().Header
-		for _, name := range []string{"Etag", "Cache-Control", "Cache-Status", "Server-Timing", "Strata-As-Of", "Age"} {
+		for _, name := range []string{"Etag", "Vary", "Cache-Control", "Last-Modified", "Cache-Status", "Server-Timing", "Strata-As-Of", "Age"} {
 			h.Set(name, hit.header.Get(name))
 		}
 		h.SetContentType(typeJSON)

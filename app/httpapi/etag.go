@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"strata/app/listing"
+	"strata/app/viewcache"
 )
 
 // etagForm is how a listing is written. It is part of each ETag, and has to change whenever a release writes the same listing differently.
@@ -25,7 +26,7 @@ type expectation struct {
 	versions []int64 // 0 is any
 }
 
-// parseIfMatch reads the field (RFC 9110, section 13.1.1). Tags that this service did not issue, and weak ones, match nothing.
+// parseIfMatch reads the field (RFC 9110, section 13.1.1). The ETag of any content coding of a listing names the same version. Tags that this service did not issue, and weak ones, match nothing.
 func parseIfMatch(field string) (expectation, error) {
 	const most = 16 // each costs a statement
 	e := expectation{given: field != ""}
@@ -39,7 +40,7 @@ func parseIfMatch(field string) (expectation, error) {
 			e.versions = append(e.versions, 0)
 			continue
 		}
-		version, ours := strings.CutPrefix(tag, `"`+etagForm+`-`)
+		version, ours := strings.CutPrefix(viewcache.TrimCoding(tag), `"`+etagForm+`-`)
 		n, valid := parseID(strings.TrimSuffix(version, `"`))
 		if ours && valid {
 			e.versions = append(e.versions, n)

@@ -99,7 +99,7 @@ func newService(t testing.TB, cfg cache.Config) *service {
 		feed(t, postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel), ledger)
 	}
 	s.Server = New(Config{Tokens: map[string]string{"tester": testToken, "other": "battery-staple"}, Version: "test"},
-		listing.NewService(db, layers, ledger), viewcache.New(layers, tel), layers, ledger, tel)
+		listing.NewService(db, layers, ledger), viewcache.New(viewcache.Config{SharedMaxAge: time.Second, StaleWhileRevalidate: time.Second, StaleIfError: 5 * time.Minute}, layers, tel), layers, ledger, tel)
 	return s
 }
 

@@ -79,11 +79,20 @@ func completeRead(op *huma.Operation) {
 	if ok.Headers == nil {
 		ok.Headers = make(map[string]*huma.Header)
 	}
-	ok.Headers["ETag"] = field("Strong; for If-None-Match", `"1-3"`)
+	ok.Headers["ETag"] = field("Strong, and another for each content coding; for If-None-Match, and that of a listing for If-Match", `"1-3"`)
+	ok.Headers["Vary"] = field("The request's fields that an answer depends on", "Accept-Encoding, Strata-Seen")
+	ok.Headers["Cache-Control"] = field("Browsers ask each time; shared caches may answer for some moments in the service's place", "max-age=0, s-maxage=1, stale-while-revalidate=1, stale-if-error=300")
+	ok.Headers["Content-Encoding"] = field("gzip, br or zstd, as Accept-Encoding allows; left out for identity, which is all that there is of small answers", "br")
 	ok.Headers["Cache-Status"] = field("What each cache did (RFC 9211), the one nearest the database first", "view-l1; hit; ttl=583")
+	ok.Headers["Surrogate-Key"] = field("What the answer depends on, by which a CDN may drop it; only for requests with CDN-Loop or Surrogate-Capability", "city:lisbon")
 	ok.Headers["Age"] = field("Seconds since the answer was last known to be true", "0")
 	ok.Headers["Strata-As-Of"] = field("Every change that was committed before this moment is in the answer. Left out where the strategy cannot promise that", "2026-01-02T15:04:05.000000Z")
 	ok.Headers["Server-Timing"] = field("Where the answer came from, and how long the database took if it was asked", "source;desc=view_l1")
-	op.Responses["304"] = &huma.Response{Description: "The ETag is one of those in If-None-Match"}
-	op.Parameters = append(op.Parameters, headerParam("If-None-Match", "ETags that the client has the answers of", `"1-3"`))
+	op.Responses["304"] = &huma.Response{Description: "The client has the answer: its ETag is one of those in If-None-Match, or it has not changed since If-Modified-Since"}
+	op.Parameters = append(op.Parameters,
+		headerParam("Accept-Encoding", "Of gzip, br, zstd and identity, with weights", "gzip, deflate, br, zstd"),
+		headerParam("If-None-Match", "ETags that the client has the answers of", `"1-3"`),
+		headerParam("If-Modified-Since", "When what the client has was changed last. Not looked at beside If-None-Match", "Fri, 02 Jan 2026 15:04:05 GMT"),
+		headerParam("Cache-Control", "no-cache and max-age=0 ask for an answer past the caches. Only so many a second are heeded", "no-cache"),
+	)
 }

@@ -36,6 +36,7 @@ func kinds() []kind {
 		{403, "writes-disabled", "Writes are switched off", "The service was configured without tokens, so nobody may write."},
 		{404, "not-found", "There is no such thing", "The path leads nowhere, or the listing or city that it names does not exist."},
 		{405, "method-not-allowed", "The method is not allowed here", "The field Allow of the answer lists the methods that are."},
+		{406, "not-acceptable", "No form of the answer is acceptable", "Accept-Encoding refuses identity, and with it gzip, br and zstd: there is no other form. Leave the field out, or name one of them."},
 		{408, "request-timeout", "The request took too long to arrive", "Send it faster, or in a smaller form."},
 		{409, "conflict", "Somebody else changed it at the same time", "The change was not made. Read the listing and try again."},
 		{412, "precondition-failed", "It is not what the request expects it to be", "The listing has changed since the ETag in If-Match was issued. Read it, decide anew, and try again."},

@@ -46,6 +46,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 	if err := s.protect(c); err != nil {
 		s.writeError(c, err)
 	}
+	forbidStoring(c)
 	source, strategy := s.count(c, s.metrics.route(c.Route().Path), method, time.Since(began), span)
 	if audited != nil && source <= telemetry.SourceDataL2 && c.Locals(viewcache.LocalSource) != nil {
 		s.take(c.Context(), strategy, audited)
@@ -57,6 +58,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 // refuse answers what never came to serve: requests that are too large or not HTTP.
 func (s *Server) refuse(c *fiber.Ctx, err error) error {
 	s.writeError(c, err)
+	forbidStoring(c)
 	s.count(c, s.metrics.unmatched, methodIndex(c.Method()), 0, nil)
 	return nil
 }
@@ -132,6 +134,29 @@ func (s *Server) awaitSeen(c *fiber.Ctx, text string) error {
 		c.SetUserContext(cache.Bypass(ctx))
 	}
 	return nil
+}
+
+// forbidStoring keeps errors out of all caches: some of their statuses may be stored unless that is said (RFC 9110, section 15.1), and what does not exist
+// now may exist in a moment.
+func forbidStoring(c *fiber.Ctx) {
+	if c.Response().StatusCode() >= fiber.StatusBadRequest {
+		c.Response().Header.Set(fiber.HeaderCacheControl, "no-store")
+	}
+}
+
+// revalidate lets a request that asks for an answer anew (Cache-Control: no-cache, max-age=0; Pragma) pass by the caches. What a stamped cache gives
+// is as good as proven, so for it this means reading the database; so that nobody can hurt that, only so many do, and the others are answered as usual.
+func (s *Server) revalidate(c *fiber.Ctx) error {
+	ctx := c.UserContext()
+	asked := viewcache.AskedBy(&c.Request().Header)
+	switch {
+	case !asked.Anew() || s.layers.Strategy(ctx) == cache.None:
+	case s.revalidations.Allow():
+		c.SetUserContext(cache.Bypass(ctx))
+	default:
+		s.metrics.refused(refusedRevalidationRate).Inc()
+	}
+	return c.Next()
 }
 
 // bounded gives an operation its deadline. It stands behind the view cache: a hit needs none.

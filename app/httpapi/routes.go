@@ -47,7 +47,7 @@ func (r router) Add(method, path string, handlers ...fiber.Handler) fiber.Router
 		return r.Router.Add(method, path, append([]fiber.Handler{s.authorize, s.bounded}, handlers...)...)
 	}
 	view := s.views.Handler(s.remembering(path, keyOf(path)))
-	return r.Router.Get(path, append([]fiber.Handler{view, s.bounded}, handlers...)...) // HEAD too
+	return r.Router.Get(path, append([]fiber.Handler{s.revalidate, view, s.bounded}, handlers...)...) // HEAD too
 }
 
 // request gives the operations Fiber's own view of a request: what they read of it they share with the view cache's keys.
@@ -91,22 +91,22 @@ func (s *Server) registerReads(api huma.API) {
 		OperationID: "search-listings", Method: http.MethodGet, Path: "/v1/listings", Tags: []string{"listings"},
 		Summary:     "Search active listings",
 		Description: "One page, in the order asked for. Unknown and repeated parameters are errors; an empty one counts as left out.",
-		Parameters:  append(searchParams(), seen), Errors: []int{400, 422, 500, 503, 504},
+		Parameters:  append(searchParams(), seen), Errors: []int{400, 406, 412, 422, 500, 503, 504},
 	}, s.searchListings)
 	add(s, api, huma.Operation{
 		OperationID: "get-listing", Method: http.MethodGet, Path: "/v1/listings/{id}", Tags: []string{"listings"},
 		Summary: "Get one listing", Description: "Of any status.",
-		Parameters: []*huma.Param{idParam(), seen}, Errors: []int{400, 404, 422, 500, 503, 504},
+		Parameters: []*huma.Param{idParam(), seen}, Errors: []int{400, 404, 406, 412, 422, 500, 503, 504},
 	}, s.getListing)
 	add(s, api, huma.Operation{
 		OperationID: "list-cities", Method: http.MethodGet, Path: "/v1/cities", Tags: []string{"cities"},
 		Summary:    "List all cities and how many active listings each has",
-		Parameters: []*huma.Param{seen}, Errors: []int{400, 422, 500, 503, 504},
+		Parameters: []*huma.Param{seen}, Errors: []int{400, 406, 412, 422, 500, 503, 504},
 	}, s.getCities)
 	add(s, api, huma.Operation{
 		OperationID: "get-city-stats", Method: http.MethodGet, Path: "/v1/cities/{city}/stats", Tags: []string{"cities"},
 		Summary: "What does a city cost?", Description: "Counts, and percentiles of the price and of the price per square metre, of active listings, by offer and type.",
-		Parameters: []*huma.Param{cityParam(), seen}, Errors: []int{400, 404, 422, 500, 503, 504},
+		Parameters: []*huma.Param{cityParam(), seen}, Errors: []int{400, 404, 406, 412, 422, 500, 503, 504},
 	}, s.getStats)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 
 	"strata/app/cache"
 	"strata/app/freshness"
@@ -24,6 +25,9 @@ import (
 type Config struct {
 	Tokens  map[string]string // who may write: bearer token by name. None: writes are switched off
 	Version string            // of the service, for the API's description; unknown
+
+	RevalidationRate  float64 // requests a second that may ask for an answer past the caches; 10. Below 0: none
+	RevalidationBurst int     // of those that may come at once; 20
 
 	RequestTimeout time.Duration // an operation may take; 10 s
 	ReadTimeout    time.Duration // a client may take to send a request; 10 s
@@ -43,6 +47,8 @@ const (
 
 func (c Config) withDefaults() Config {
 	orDefault(&c.Version, "unknown")
+	orDefault(&c.RevalidationRate, 10)
+	orDefault(&c.RevalidationBurst, 20)
 	orDefault(&c.RequestTimeout, 10*time.Second)
 	orDefault(&c.ReadTimeout, 10*time.Second)
 	orDefault(&c.WriteTimeout, 30*time.Second)
@@ -79,7 +85,9 @@ type Server struct {
 	shortcuts *shortcuts
 	strategy  cache.Strategy // of requests that choose none
 	writers   []writer
-	contexts  []context.Context // one for each strategy, so that no request of the laboratory has to make one
+
+	revalidations *rate.Limiter
+	contexts      []context.Context // one for each strategy, so that no request of the laboratory has to make one
 }
 
 // New returns a Server that listens nowhere yet.
@@ -90,6 +98,10 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 		metrics: newMetrics(tel.Registry), shortcuts: newShortcuts(), strategy: layers.Strategy(context.Background()), writers: writersOf(cfg.Tokens),
 	}
 	s.audit, s.access.slow = newAuditor(cfg.AuditInterval, tel.Registry), cfg.SlowRequest
+	s.revalidations = rate.NewLimiter(rate.Limit(cfg.RevalidationRate), cfg.RevalidationBurst)
+	if cfg.RevalidationRate < 0 {
+		s.revalidations = rate.NewLimiter(0, 0)
+	}
 	for _, strategy := range cache.Strategies() {
 		s.contexts = append(s.contexts, cache.WithStrategy(context.Background(), strategy))
 	}

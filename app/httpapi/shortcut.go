@@ -72,8 +72,21 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 	}
 	began := time.Now()
 	audited := s.due(began)
-	sampled := s.tel.Sampled(utils.UnsafeString(h.Peek("Traceparent")))
-	if sampled || len(h.Peek(headerSeen)) > 0 || len(h.Peek(fiber.HeaderAuthorization)) > 0 || !s.views.Hit(ctx, to.key) {
+	var asked viewcache.Asked
+	var traceparent []byte
+	seen := false
+	for name, value := range h.All() {
+		switch string(name) {
+		case "Traceparent":
+			traceparent = value
+		case headerSeen:
+			seen = true
+		default:
+			asked.Note(name, value)
+		}
+	}
+	sampled := s.tel.Sampled(utils.UnsafeString(traceparent))
+	if sampled || seen || !asked.Simple() || !s.views.Hit(ctx, to.key, &asked) {
 		ctx.SetUserValue(localSampled, sampled)
 		return false
 	}

@@ -12,6 +12,7 @@ const (
 const (
 	MetricAnswers         = "strata_answers_total"            // counter of answers: source, strategy; each answer once
 	MetricServedStaleness = "strata_served_staleness_seconds" // histogram of how old an answer was allowed to be when it left: strategy
+	MetricRefused         = "strata_refused_total"            // counter of requests, or wishes of theirs, that were refused to protect the service: reason
 	MetricStrategyInfo    = "strata_strategy_info"            // gauge, 1 for the strategy that this replica was configured with: strategy
 	MetricAudit           = "strata_audit_total"              // counter of answers out of a cache that were made again and compared: result, strategy
 )

@@ -1,7 +1,6 @@
 package viewcache
 
 import (
-	"bytes"
 	"strconv"
 	"time"
 
@@ -9,23 +8,28 @@ import (
 	"strata/app/telemetry"
 )
 
-// The header fields of an answer, in the form that goes out, so that none has to be brought into it on every request.
-var (
-	headerETag         = []byte("Etag")
-	headerCacheControl = []byte("Cache-Control")
-	headerCacheStatus  = []byte("Cache-Status")
-	headerServerTiming = []byte("Server-Timing")
-	headerAsOf         = []byte("Strata-As-Of")
-	headerAge          = []byte("Age")
+// headerCacheStatus is the name of the first line of a block, see appendBlock.
+var headerCacheStatus = []byte("Cache-Status")
 
-	noCache = []byte("no-cache") // may be kept, must be asked about: the answer to that is cheap
+// The lines of a block after the first, each beginning with the end of the line before.
+const (
+	lineServerTiming    = "\r\nServer-Timing: "
+	lineAsOf            = "\r\nStrata-As-Of: "
+	lineAge             = "\r\nAge: "
+	lineETag            = "\r\nETag: "
+	lineVary            = "\r\nVary: "
+	lineCacheControl    = "\r\nCache-Control: "
+	lineLastModified    = "\r\nLast-Modified: "
+	lineContentEncoding = "\r\nContent-Encoding: "
+	lineSurrogateKey    = "\r\nSurrogate-Key: "
 )
 
 // names are the caches' names in Cache-Status, by level and layer.
 var names = [2][2]string{cache.Data: {"data-l1", "data-l2"}, cache.Views: {"view-l1", "view-l2"}}
 
-// appendCacheStatus writes the field of RFC 9211: one member a layer that was asked, the one nearest the origin first.
-func appendCacheStatus(b []byte, result cache.Result, trail *cache.Trail) []byte {
+// appendCacheStatus writes the field of RFC 9211: one member a layer that was asked, the one nearest the origin first. Where none was, anew says that the
+// request wanted it so.
+func appendCacheStatus(b []byte, result cache.Result, trail *cache.Trail, anew bool) []byte {
 	empty := len(b)
 	if trail != nil {
 		b = appendStep(b, names[cache.Data][cache.L2], trail.Step(cache.Data, cache.L2))
@@ -33,10 +37,13 @@ func appendCacheStatus(b []byte, result cache.Result, trail *cache.Trail) []byte
 	}
 	b = appendStep(b, names[cache.Views][cache.L2], result.Steps[cache.L2])
 	b = appendStep(b, names[cache.Views][cache.L1], result.Steps[cache.L1])
-	if len(b) == empty {
-		return append(b, "strata; fwd=bypass"...)
+	switch {
+	case len(b) > empty:
+		return b
+	case anew:
+		return append(b, "strata; fwd=request"...)
 	}
-	return b
+	return append(b, "strata; fwd=bypass"...)
 }
 
 func appendStep(b []byte, name string, s cache.Step) []byte {
@@ -112,15 +119,43 @@ func appendSeconds(b []byte, d time.Duration) []byte {
 	return strconv.AppendInt(b, int64(d/time.Second), 10)
 }
 
-// matches reports whether an If-None-Match field names the ETag, by the weak comparison of RFC 9110, section 8.8.3.2.
-func matches(field []byte, etag string) bool {
-	for len(field) > 0 {
-		var item []byte
-		item, field, _ = bytes.Cut(field, []byte(",")) // our tags contain no comma, so cutting inside another's does no harm
-		item = bytes.TrimPrefix(bytes.TrimSpace(item), []byte("W/"))
-		if string(item) == etag || string(item) == "*" {
-			return true
-		}
+// appendDate writes an HTTP-date (RFC 9110, section 5.6.7).
+func appendDate(b []byte, unix int64) []byte {
+	return time.Unix(unix, 0).UTC().AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 GMT")
+}
+
+// appendETag writes the ETag of a form of what has this ETag in identity.
+func appendETag(b []byte, etag string, c coding) []byte {
+	if c == identity {
+		return append(b, etag...)
 	}
-	return false
+	b = append(b, etag[:len(etag)-1]...)
+	b = append(b, '-')
+	b = append(b, codingNames[c]...)
+	return append(b, '"')
+}
+
+// policy returns the lines that say what others may do with an answer. They are the same for all.
+func (c Config) policy(lab bool) string {
+	vary := "Accept-Encoding, Strata-Seen"
+	if lab {
+		vary += ", Strata-Strategy"
+	}
+	return lineVary + vary + lineCacheControl + c.cacheControl()
+}
+
+// cacheControl says it to browsers, which have to ask each time, and to shared caches, which may answer for some moments in our place.
+func (c Config) cacheControl() string {
+	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+	if c.SharedMaxAge < time.Second {
+		return "no-cache"
+	}
+	text := "max-age=0, s-maxage=" + seconds(c.SharedMaxAge)
+	if c.StaleWhileRevalidate >= time.Second {
+		text += ", stale-while-revalidate=" + seconds(c.StaleWhileRevalidate)
+	}
+	if c.StaleIfError >= time.Second {
+		text += ", stale-if-error=" + seconds(c.StaleIfError)
+	}
+	return text
 }
