@@ -43,7 +43,8 @@ type AdminConfig struct {
 // PostgresConfig is the database's.
 type PostgresConfig struct {
 	URL      URL `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL as the application's role."`
-	PoolSize int `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"10" help:"Connections that serve requests; the change feed has one more."`
+	ReadURL  URL `name:"database-read-url" env:"DATABASE_READ_URL" placeholder:"URL" help:"A standby that answers what the caches load, where its answer is fresh. Only with the strategy stamped. None by default."`
+	PoolSize int `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"10" help:"Connections that serve requests, to the database and to the standby each; the change feed has one more."`
 }
 
 // CacheConfig is the caches'.
@@ -70,6 +71,7 @@ func (c Config) Validate() error {
 		checkAddr("--admin-addr (ADMIN_ADDR)", c.Admin.Addr),
 		checkSamePort(c.HTTP.Addr, c.Admin.Addr),
 		checkPostgres("--database-url (DATABASE_URL)", c.Postgres.URL),
+		checkStandby("--database-read-url (DATABASE_READ_URL)", c.Postgres.ReadURL),
 		checkPositive("--pool-size (DATABASE_POOL_SIZE)", c.Postgres.PoolSize),
 		checkPositive("--ttl (STRATA_TTL)", c.Cache.TTL),
 		checkRedis("--redis-url (REDIS_URL)", c.Cache.RedisURL),
@@ -117,7 +119,7 @@ func (c Config) LogValue() slog.Value {
 // Print writes the configuration without its secrets, one flag a line.
 func (c Config) Print(out io.Writer) error {
 	for _, s := range c.settings() {
-		if _, err := fmt.Fprintf(out, "--%-15s %-20s %s\n", s.flag, s.env, s.value); err != nil {
+		if _, err := fmt.Fprintf(out, "--%-18s %-20s %s\n", s.flag, s.env, s.value); err != nil {
 			return err
 		}
 	}
@@ -220,6 +222,13 @@ func checkPostgres(flag string, text URL) error {
 		return fmt.Errorf("%s: names no host; give a URL %s", flag, want)
 	}
 	return nil
+}
+
+func checkStandby(flag string, text URL) error {
+	if text == "" {
+		return nil
+	}
+	return checkPostgres(flag, text)
 }
 
 func checkRedis(flag string, text URL) error {

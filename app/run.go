@@ -47,12 +47,14 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	defer private.Close()
 
 	// A request falls through these from the last line to the first.
-	db, err := postgres.Open(ctx, postgres.Config{URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize}, tel)
+	ledger := freshness.NewLedger(freshness.Config{})
+	db, err := postgres.Open(ctx, postgres.Config{
+		URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize, ReadURL: string(cfg.Postgres.ReadURL), Ledger: ledger,
+	}, tel)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	ledger := freshness.NewLedger(freshness.Config{})
 	layers, err := cache.NewLayers(cfg.layers(), ledger, tel)
 	if err != nil {
 		return err

@@ -272,7 +272,7 @@ func (c *Layered[K, V]) fetch(ctx context.Context, r request, key K, l1 *entry[V
 // direct asks the origin and keeps nothing.
 func (c *Layered[K, V]) direct(ctx context.Context, load func(context.Context) (V, error)) (*entry[V], Result, error) {
 	start := time.Now()
-	e, _, err := c.load(ctx, load)
+	e, _, _, err := c.load(ctx, load)
 	if errors.Is(err, ErrDoNotKeep) {
 		err = nil
 	}
@@ -431,8 +431,12 @@ func (c *Layered[K, V]) cached(ctx context.Context, r request, key K, f *flight[
 // loaded puts into the flight what the origin says, and keeps it; or spare, if the origin fails and spare may stand in for it.
 func (c *Layered[K, V]) loaded(ctx context.Context, r request, key K, load func(context.Context) (V, error), f *flight[V], spare *entry[V]) {
 	start, l2Step := time.Now(), f.result.Steps[L2]
-	f.entry, f.span, f.err = c.load(ctx, load)
+	var asOf time.Time
+	f.entry, asOf, f.span, f.err = c.load(ctx, load)
 	f.result = c.resultOf(start)
+	if !asOf.IsZero() {
+		f.result.AsOf = asOf
+	}
 	f.result.Steps[L2] = l2Step
 	switch {
 	case f.err == nil:
@@ -445,7 +449,10 @@ func (c *Layered[K, V]) loaded(ctx context.Context, r request, key K, load func(
 }
 
 // load asks the origin once and stamps what it says. Of an error only Class.Absent becomes an entry; ErrDoNotKeep comes back beside one.
-func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V, error)) (e *entry[V], sc trace.SpanContext, err error) {
+// asOf is zero unless the origin lags: then it is what the value is sure to be as new as.
+//
+// A request that bypasses the caches collects no stamp. For the store that means that it must not lag.
+func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V, error)) (e *entry[V], asOf time.Time, sc trace.SpanContext, err error) {
 	if trace.SpanFromContext(ctx).IsRecording() {
 		var span trace.Span
 		ctx, span = c.layers.tel.Tracer.Start(ctx, telemetry.SpanCacheLoad, trace.WithAttributes(telemetry.AttrClass.String(c.class.Name)))
@@ -458,7 +465,7 @@ func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V,
 		}()
 	}
 	var collector *freshness.Collector
-	if c.layers.request(ctx).strategy == Stamped {
+	if r := c.layers.request(ctx); r.strategy == Stamped && !r.bypass {
 		ctx, collector = freshness.Collect(ctx)
 	}
 	start := time.Now()
@@ -472,13 +479,13 @@ func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V,
 		c.metrics.loadSeconds.Observe(time.Since(start).Seconds())
 	}
 	if err != nil && !errors.Is(err, ErrDoNotKeep) {
-		return nil, sc, err
+		return nil, asOf, sc, err
 	}
 	if collector != nil {
-		e.stamp = collector.Stamp()
+		e.stamp, asOf = collector.Stamp(), collector.AsOf()
 	}
 	e.filled = start.UnixNano()
-	return e, sc, err
+	return e, asOf, sc, err
 }
 
 // guarded turns the panic of a load into an error: it runs in a goroutine of the flight, where a panic would end the process. A

@@ -11,7 +11,15 @@ import (
 type metrics struct {
 	seconds         map[string]prometheus.Observer // by the query's name
 	acquireTimeouts prometheus.Counter
+	standbyReads    map[string]prometheus.Counter // by result
+	standbyBreaker  prometheus.Gauge
 }
+
+// The names of the pools.
+const (
+	primaryPool = "postgres"
+	standbyPool = "postgres_read"
+)
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	auto := promauto.With(reg)
@@ -22,10 +30,22 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Name: telemetry.MetricPoolTimeouts,
 		Help: "Requests for a connection that gave up waiting. Anything above 0 was an error for somebody: the pool is too small or the database too slow.",
 	}, []string{telemetry.LabelPool})
-	m := &metrics{seconds: make(map[string]prometheus.Observer), acquireTimeouts: timeouts.WithLabelValues("postgres")}
+	m := &metrics{seconds: make(map[string]prometheus.Observer), acquireTimeouts: timeouts.WithLabelValues(primaryPool)}
 	for _, name := range queryNames {
 		m.seconds[name] = seconds.WithLabelValues("postgresql", name)
 	}
+	reads := auto.NewCounterVec(prometheus.CounterOpts{
+		Name: telemetry.MetricStandbyReads,
+		Help: "Reads that a standby could answer, by what became of them. Only served spared the primary. Many refused or skipped mean that the standby lags behind what changes; failed and open that it does not answer.",
+	}, []string{telemetry.LabelResult})
+	m.standbyReads = make(map[string]prometheus.Counter)
+	for _, result := range []string{standbyServed, standbyRefused, standbySkipped, standbyFailed, standbyOpen} {
+		m.standbyReads[result] = reads.WithLabelValues(result)
+	}
+	m.standbyBreaker = auto.NewGauge(prometheus.GaugeOpts{
+		Name: telemetry.MetricStandbyBreakerState,
+		Help: "1 while the standby is not asked because it failed repeatedly, 0.5 while one read tries it, 0 otherwise.",
+	})
 	return m
 }
 
@@ -35,8 +55,8 @@ type poolCollector struct {
 	connections, most, waits, waiting *prometheus.Desc
 }
 
-func newPoolCollector(pool *pgxpool.Pool) *poolCollector {
-	labels := prometheus.Labels{telemetry.LabelPool: "postgres"}
+func newPoolCollector(pool *pgxpool.Pool, name string) *poolCollector {
+	labels := prometheus.Labels{telemetry.LabelPool: name}
 	return &poolCollector{
 		pool: pool,
 		connections: prometheus.NewDesc(telemetry.MetricPoolConnections,

@@ -48,6 +48,9 @@ const (
 	MetricPoolWaits       = "strata_pool_waits_total"              // counter of requests for a connection that found none free: pool
 	MetricPoolWaitSeconds = "strata_pool_wait_seconds_total"       // counter of the time that they waited: pool
 	MetricPoolTimeouts    = "db_client_connection_timeouts_total"  // counter of those that gave up: pool
+
+	MetricStandbyReads        = "strata_standby_reads_total"  // counter of reads that a standby could answer: result = served, refused, skipped, failed, open
+	MetricStandbyBreakerState = "strata_standby_breaker_open" // gauge, 1 while the standby is passed over because it failed
 )
 
 // The metrics of the process itself, beside those of Go's runtime and of the operating system.
@@ -74,7 +77,7 @@ const (
 	LabelOrigin      = "origin"                         // api, other
 	LabelDBSystem    = "db_system_name"                 // postgresql
 	LabelDBOperation = "db_operation_name"              // our query's name
-	LabelPool        = "db_client_connection_pool_name" // postgres, redis
+	LabelPool        = "db_client_connection_pool_name" // postgres, postgres_read, redis
 	LabelPoolState   = "db_client_connection_state"     // idle, used
 )
 
