@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,43 +19,71 @@ import (
 // errNotInL2 is what get returns for a key that Redis does not have.
 var errNotInL2 = errors.New("not in L2")
 
-// l2 is Redis behind a short deadline and a breaker. Nothing here may hurt a request for longer than the deadline: the value can
-// always be had from the origin, and its freshness never comes from Redis.
+// l2 is Redis, one node or a Cluster, behind a short deadline and a breaker for each node. Nothing here may hurt a request for longer than the deadline: the
+// value can always be had from the origin, and its freshness never comes from Redis.
 type l2 struct {
-	client  *redis.Client
-	breaker *gobreaker.CircuitBreaker[[]byte]
+	client  redis.UniversalClient
 	tracer  trace.Tracer
 	metrics *metrics
 }
 
 func openL2(cfg Config, tel *telemetry.Telemetry, m *metrics) (*l2, error) {
-	opts, err := redis.ParseURL(cfg.RedisURL)
+	redis.SetLogger(silent{})
+	store := &l2{tracer: tel.Tracer, metrics: m}
+	breakers := &breakers{gauge: m.breakerOpen, log: tel.Log, states: make(map[string]gobreaker.State)}
+	address, cluster := clusterURL(cfg.RedisURL)
+	if !cluster {
+		opts, err := redis.ParseURL(address)
+		if err != nil {
+			return nil, fmt.Errorf("reading the Redis URL: %w", maskURL(err))
+		}
+		tune(opts, cfg.RedisTimeout)
+		client := redis.NewClient(opts)
+		client.AddHook(breakers.guard(opts.Addr))
+		store.client = client
+		return store, nil
+	}
+	opts, err := redis.ParseClusterURL(address)
 	if err != nil {
 		return nil, fmt.Errorf("reading the Redis URL: %w", maskURL(err))
 	}
+	opts.NewClient = func(node *redis.Options) *redis.Client {
+		tune(node, cfg.RedisTimeout)
+		client := redis.NewClient(node)
+		client.AddHook(breakers.guard(node.Addr))
+		return client
+	}
+	opts.MaxRedirects = 1              // a slot that has moved is found; the origin is the retry for the rest
+	opts.DisableRoutingPolicies = true // each command of ours has one key, and the table of all commands need not be fetched
+	store.client = redis.NewClusterClient(opts)
+	return store, nil
+}
+
+// tune sets what a connection to one node may cost.
+func tune(opts *redis.Options, timeout time.Duration) {
 	// The deadline is the connection's own, not a context's: that would cost a timer for each operation.
-	opts.DialTimeout, opts.PoolTimeout = cfg.RedisTimeout, cfg.RedisTimeout
-	opts.ReadTimeout, opts.WriteTimeout = cfg.RedisTimeout, cfg.RedisTimeout
+	opts.DialTimeout, opts.PoolTimeout = timeout, timeout
+	opts.ReadTimeout, opts.WriteTimeout = timeout, timeout
 	opts.ContextTimeoutEnabled = true // a request that gives up need not wait for it
 	opts.MaxRetries = -1              // the origin is the retry
 	opts.DialerRetries = 1            // likewise
 	opts.ReadBufferSize = 8 << 10     // 32 KiB a connection by default; entries are mostly smaller than this
 	opts.WriteBufferSize = 8 << 10
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // only Redis Enterprise sends them
-	redis.SetLogger(silent{})
-	store := &l2{client: redis.NewClient(opts), tracer: tel.Tracer, metrics: m}
-	store.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
-		Name:         "redis",
-		Timeout:      time.Second, // then one request may try again
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 5 },
-		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, redis.Nil) },
-		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) }, // the caller left; says nothing of Redis
-		OnStateChange: func(_ string, from, to gobreaker.State) {
-			m.breaker(to)
-			tel.Log.LogAttrs(context.Background(), slog.LevelWarn, "redis breaker changed", slog.String("from", from.String()), slog.String("to", to.String()))
-		},
-	})
-	return store, nil
+}
+
+// clusterURL says whether a URL means a Redis Cluster, and returns it without saying so, as go-redis reads it. It does if it names further nodes,
+// redis://a:6379?addr=b:6379&addr=c:6379, or says so, redis://a:6379?cluster=true: one node that answers is enough to find the others.
+func clusterURL(text string) (address string, cluster bool) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return text, false
+	}
+	q := u.Query()
+	cluster = q.Get("cluster") == "true" || q.Has("addr") && q.Get("cluster") != "false"
+	q.Del("cluster")
+	u.RawQuery = q.Encode()
+	return u.String(), cluster
 }
 
 // silent takes go-redis' own lines, for which it knows no other place than a global one: each failed connection of an outage would be
@@ -77,7 +105,7 @@ func maskURL(err error) error {
 // get returns the bytes under key, or errNotInL2, or why Redis did not answer.
 func (s *l2) get(ctx context.Context, key string) ([]byte, error) {
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get)
-	b, err := s.breaker.Execute(func() ([]byte, error) { return s.client.Get(ctx, key).Bytes() })
+	b, err := s.client.Get(ctx, key).Bytes()
 	if errors.Is(err, redis.Nil) {
 		err = errNotInL2
 	}
@@ -87,14 +115,24 @@ func (s *l2) get(ctx context.Context, key string) ([]byte, error) {
 
 func (s *l2) set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Set)
-	_, err := s.breaker.Execute(func() ([]byte, error) { return nil, s.client.Set(ctx, key, value, ttl).Err() })
+	err := s.client.Set(ctx, key, value, ttl).Err()
 	end(err, s.metrics.l2Set)
 	return err
 }
 
 func (s *l2) delete(ctx context.Context, keys ...string) error {
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Delete)
-	_, err := s.breaker.Execute(func() ([]byte, error) { return nil, s.client.Unlink(ctx, keys...).Err() })
+	var err error
+	if len(keys) == 1 {
+		err = s.client.Unlink(ctx, keys[0]).Err()
+	} else {
+		_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, key := range keys { // one by one: in a Cluster they may lie on different nodes
+				p.Unlink(ctx, key)
+			}
+			return nil
+		})
+	}
 	end(err, s.metrics.l2Delete)
 	return err
 }
