@@ -51,7 +51,7 @@ type PostgresConfig struct {
 type CacheConfig struct {
 	Strategy     string        `name:"strategy" env:"STRATA_STRATEGY" enum:"none,ttl,aside,stamped" default:"stamped" help:"How cached entries are judged: ${enum}."`
 	TTL          time.Duration `name:"ttl" env:"STRATA_TTL" default:"60s" help:"Lifetime of an entry under the strategies ttl and aside."`
-	RedisURL     URL           `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis, the second layer. Without it there is none."`
+	RedisURL     URL           `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis, the second layer. Without it there is none. For a Redis Cluster: redis://a:6379?addr=b:6379, or ?cluster=true."`
 	ViewsL1Bytes int64         `name:"views-l1-bytes" env:"VIEWS_L1_BYTES" default:"33554432" help:"Memory for whole responses in this process."`
 	DataL1Bytes  int64         `name:"data-l1-bytes" env:"DATA_L1_BYTES" default:"33554432" help:"Memory for values in this process."`
 }
@@ -246,6 +246,11 @@ func checkRedis(flag string, text URL) error {
 		return fmt.Errorf("%s: does not begin with redis://, rediss:// or unix://; give a URL %s", flag, want)
 	case u.Host == "":
 		return fmt.Errorf("%s: names no host; give a URL %s", flag, want)
+	}
+	for _, node := range u.Query()["addr"] {
+		if host, port, err := net.SplitHostPort(node); err != nil || host == "" || port == "" {
+			return fmt.Errorf("%s: addr=%s is not of the form host:port; give a URL such as redis://a:6379?addr=b:6379&addr=c:6379", flag, node)
+		}
 	}
 	return nil
 }

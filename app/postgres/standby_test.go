@@ -75,7 +75,9 @@ func cached(t testing.TB, db *DB, ledger *freshness.Ledger, id int64) (l listing
 	return l, stamp, collector.AsOf()
 }
 
-func (db *DB) standbyCount(result string) float64 { return testutil.ToFloat64(db.metrics.standbyReads[result]) }
+func (db *DB) standbyCount(result string) float64 {
+	return testutil.ToFloat64(db.metrics.standbyReads[result])
+}
 
 // changeKnown changes a listing at the primary and waits until the ledger knows.
 func changeKnown(t testing.TB, d database, ledger *freshness.Ledger, id, price int64) {
@@ -204,7 +206,11 @@ func TestStandbyMayBeKilledAndComesBack(t *testing.T) {
 	s := standbyOf(t)
 	caughtUp(t, s)
 	db, ledger := withStandby(t, d, s.URL(d.appURL))
-	served := func() bool { n := db.standbyCount(standbyServed); cached(t, db, ledger, l.ID); return db.standbyCount(standbyServed) > n }
+	served := func() bool {
+		n := db.standbyCount(standbyServed)
+		cached(t, db, ledger, l.ID)
+		return db.standbyCount(standbyServed) > n
+	}
 	eventually(t, "the standby serves", served)
 	s.Kill()
 	for range 20 {
