@@ -150,9 +150,7 @@ func BenchmarkChangeLogSize(b *testing.B) {
 	const writes = 20_000
 	update := func() (wal float64) {
 		from := one[string](b, d, `SELECT pg_current_wal_insert_lsn()::text`)
-		for i := range writes {
-			d.exec(b, `UPDATE listings SET price_minor = price_minor + 1 WHERE id = $1`, 1+i%5000)
-		}
+		d.exec(b, `DO $$ BEGIN FOR i IN 1..20000 LOOP UPDATE listings SET price_minor = price_minor + 1 WHERE id = 1 + i % 5000; COMMIT; END LOOP; END $$`)
 		return one[float64](b, d, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::text::pg_lsn)::float8`, from)
 	}
 	for b.Loop() {
