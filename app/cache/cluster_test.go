@@ -3,6 +3,7 @@ package cache
 import (
 	"io"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -47,7 +48,7 @@ func TestClusterIsSharedAndEachNodesDeathCostsItsSlotsOnly(t *testing.T) {
 	for key := range keys {
 		o.write(key, key)
 	}
-	cfg := Config{Strategy: Stamped, RedisURL: cluster.URL}
+	cfg := Config{Strategy: Stamped, RedisURL: cluster.URL, RedisTimeout: 5 * time.Second}
 	fresh := func() *replica { return newReplica(t, cfg, o) }
 	fresh().sources(t, keys)
 	if diff := cmp.Diff(map[telemetry.Source]int{telemetry.SourceDataL2: keys}, fresh().sources(t, keys)); diff != "" {
@@ -85,7 +86,7 @@ func TestStrategiesMeanTheSameInACluster(t *testing.T) {
 	for key := range 30 {
 		o.write(key, key)
 	}
-	cfg := Config{Strategy: Aside, RedisURL: cluster.URL}
+	cfg := Config{Strategy: Aside, RedisURL: cluster.URL, RedisTimeout: 5 * time.Second}
 	writer, reader := newReplica(t, cfg, o), newReplica(t, cfg, o)
 	reader.sources(t, 30)
 	all := make([]int, 30)
@@ -102,7 +103,7 @@ func TestStrategiesMeanTheSameInACluster(t *testing.T) {
 			t.Errorf("aside after Forget: %d, want %d", got, key+1000)
 		}
 	}
-	stamped := Config{Strategy: Stamped, RedisURL: cluster.URL}
+	stamped := Config{Strategy: Stamped, RedisURL: cluster.URL, RedisTimeout: 5 * time.Second}
 	a, b := newReplica(t, stamped, o), newReplica(t, stamped, o)
 	wantRead(t, a, 1, 1001, telemetry.SourcePostgres)
 	wantRead(t, b, 1, 1001, telemetry.SourceDataL2)
