@@ -49,14 +49,15 @@ type AdminConfig struct {
 // PostgresConfig is the database's.
 type PostgresConfig struct {
 	URL      URL `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL as the application's role."`
-	PoolSize int `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"10" help:"Connections that serve requests; the change feed has one more."`
+	ReadURL  URL `name:"database-read-url" env:"DATABASE_READ_URL" placeholder:"URL" help:"A standby that answers what the caches load, where its answer is fresh. Only with the strategy stamped. None by default."`
+	PoolSize int `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"10" help:"Connections that serve requests, to the database and to the standby each; the change feed has one more."`
 }
 
 // CacheConfig is the caches'.
 type CacheConfig struct {
 	Strategy     string        `name:"strategy" env:"STRATA_STRATEGY" enum:"none,ttl,aside,stamped" default:"stamped" help:"How cached entries are judged: ${enum}."`
 	TTL          time.Duration `name:"ttl" env:"STRATA_TTL" default:"60s" help:"Lifetime of an entry under the strategies ttl and aside."`
-	RedisURL     URL           `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis, the second layer. Without it there is none."`
+	RedisURL     URL           `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis, the second layer. Without it there is none. For a Redis Cluster: redis://a:6379?addr=b:6379, or ?cluster=true."`
 	ViewsL1Bytes int64         `name:"views-l1-bytes" env:"VIEWS_L1_BYTES" default:"33554432" help:"Memory for whole responses in this process."`
 	DataL1Bytes  int64         `name:"data-l1-bytes" env:"DATA_L1_BYTES" default:"33554432" help:"Memory for values in this process."`
 }
@@ -98,6 +99,7 @@ func (c Config) Validate() error {
 		checkNotNegative("--slow-request (SLOW_REQUEST)", c.HTTP.SlowRequest),
 		checkSamePort(c.HTTP.Addr, c.Admin.Addr),
 		checkPostgres("--database-url (DATABASE_URL)", c.Postgres.URL),
+		checkStandby("--database-read-url (DATABASE_READ_URL)", c.Postgres.ReadURL),
 		checkPositive("--pool-size (DATABASE_POOL_SIZE)", c.Postgres.PoolSize),
 		checkPositive("--ttl (STRATA_TTL)", c.Cache.TTL),
 		checkRedis("--redis-url (REDIS_URL)", c.Cache.RedisURL),
@@ -149,7 +151,7 @@ func (c Config) LogValue() slog.Value {
 // Print writes the configuration without its secrets, one flag a line.
 func (c Config) Print(out io.Writer) error {
 	for _, s := range c.settings() {
-		if _, err := fmt.Fprintf(out, "--%-15s %-20s %s\n", s.flag, s.env, s.value); err != nil {
+		if _, err := fmt.Fprintf(out, "--%-18s %-20s %s\n", s.flag, s.env, s.value); err != nil {
 			return err
 		}
 	}
@@ -261,6 +263,13 @@ func checkPostgres(flag string, text URL) error {
 	return nil
 }
 
+func checkStandby(flag string, text URL) error {
+	if text == "" {
+		return nil
+	}
+	return checkPostgres(flag, text)
+}
+
 func checkRedis(flag string, text URL) error {
 	const want = "such as redis://host:6379/0"
 	if text == "" {
@@ -276,6 +285,11 @@ func checkRedis(flag string, text URL) error {
 		return fmt.Errorf("%s: does not begin with redis://, rediss:// or unix://; give a URL %s", flag, want)
 	case u.Host == "":
 		return fmt.Errorf("%s: names no host; give a URL %s", flag, want)
+	}
+	for _, node := range u.Query()["addr"] {
+		if host, port, err := net.SplitHostPort(node); err != nil || host == "" || port == "" {
+			return fmt.Errorf("%s: addr=%s is not of the form host:port; give a URL such as redis://a:6379?addr=b:6379&addr=c:6379", flag, node)
+		}
 	}
 	return nil
 }

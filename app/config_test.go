@@ -48,6 +48,8 @@ func TestBadConfigurationIsOneClearLineAndAnExitCode(t *testing.T) {
 		"database unreadable":   {[]string{"serve"}, map[string]string{"DATABASE_URL": "postgres://app:" + secret + "%zz@db/strata"}, "--database-url (DATABASE_URL): cannot be read as a URL"},
 		"database of MySQL":     {[]string{"serve", "--database-url=mysql://app:" + secret + "@db/strata"}, nil, "does not begin with postgres://"},
 		"database without host": {[]string{"serve", "--database-url=postgres:///strata"}, nil, "names no host"},
+		"standby of MySQL":      {[]string{"serve"}, with(good, "DATABASE_READ_URL", "mysql://app:"+secret+"@db/strata"), "--database-read-url (DATABASE_READ_URL): does not begin with postgres://"},
+		"cluster node unnamed":  {[]string{"serve"}, with(good, "REDIS_URL", "redis://:"+secret+"@a:6379?addr=b"), "--redis-url (REDIS_URL): addr=b is not of the form host:port"},
 		"redis is no URL":       {[]string{"serve", "--redis-url=cache:6379"}, good, "--redis-url (REDIS_URL): does not begin with redis://"},
 		"redis unreadable":      {[]string{"serve"}, with(good, "REDIS_URL", "redis://:"+secret+"%@cache"), "--redis-url (REDIS_URL): cannot be read as a URL"},
 		"redis without host":    {[]string{"serve", "--redis-url=redis://"}, good, "names no host"},
@@ -96,27 +98,29 @@ func with(env map[string]string, name, value string) map[string]string {
 
 func TestConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 	env := map[string]string{
-		"DATABASE_URL": "postgres://app:" + secret + "@db:5432/strata",
-		"REDIS_URL":    "rediss://:" + secret + "@cache:6379/0",
-		"API_TOKENS":   "alice:" + secret + ",bob:" + secret + "b",
+		"DATABASE_URL":      "postgres://app:" + secret + "@db:5432/strata",
+		"DATABASE_READ_URL": "postgres://app:" + secret + "@standby:5432/strata",
+		"REDIS_URL":         "rediss://:" + secret + "@cache:6379/0",
+		"API_TOKENS":        "alice:" + secret + ",bob:" + secret + "b",
 	}
 	code, out, errOut := strata(t, env, "config")
 	if code != 0 || errOut != "" {
 		t.Fatalf("exit code %d, %q", code, errOut)
 	}
-	want := `--http-addr       HTTP_ADDR            127.0.0.1:8080
---api-tokens      API_TOKENS           [hidden]
---lab             STRATA_LAB           false
---admin-addr      ADMIN_ADDR           127.0.0.1:8081
---database-url    DATABASE_URL         postgres://app:[hidden]@db:5432/strata
---pool-size       DATABASE_POOL_SIZE   10
---strategy        STRATA_STRATEGY      stamped
---ttl             STRATA_TTL           1m0s
---redis-url       REDIS_URL            rediss://:[hidden]@cache:6379/0
---views-l1-bytes  VIEWS_L1_BYTES       33554432
---data-l1-bytes   DATA_L1_BYTES        33554432
---log-level       LOG_LEVEL            info
---log-format      LOG_FORMAT           json
+	want := `--http-addr          HTTP_ADDR            127.0.0.1:8080
+--api-tokens         API_TOKENS           [hidden]
+--lab                STRATA_LAB           false
+--admin-addr         ADMIN_ADDR           127.0.0.1:8081
+--database-url       DATABASE_URL         postgres://app:[hidden]@db:5432/strata
+--database-read-url  DATABASE_READ_URL    postgres://app:[hidden]@standby:5432/strata
+--pool-size          DATABASE_POOL_SIZE   10
+--strategy           STRATA_STRATEGY      stamped
+--ttl                STRATA_TTL           1m0s
+--redis-url          REDIS_URL            rediss://:[hidden]@cache:6379/0
+--views-l1-bytes     VIEWS_L1_BYTES       33554432
+--data-l1-bytes      DATA_L1_BYTES        33554432
+--log-level          LOG_LEVEL            info
+--log-format         LOG_FORMAT           json
 `
 	if diff := cmp.Diff(out, want); diff != "" {
 		t.Errorf("printed (-got +want):\n%s", diff)

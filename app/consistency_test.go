@@ -90,6 +90,8 @@ type harness struct {
 	url    string
 	stop   chan struct{}
 
+	replicas []*replica
+
 	reads, commits, violations, stale atomic.Int64
 	worst                             atomic.Int64 // staleness of a read, in nanoseconds
 	example                           atomic.Pointer[string]
@@ -287,26 +289,27 @@ func cursorFeed(ctx context.Context, db *postgres.DB, ledger *freshness.Ledger, 
 type replica struct {
 	listings *listing.Service
 	ledger   *freshness.Ledger
+	tel      *telemetry.Telemetry
 	address  string
 }
 
-// newReplica starts a replica that ends with the test.
-func newReplica(t *testing.T, appURL string, strategy cache.Strategy, feed feeder) *replica {
+// newReplica starts a replica that ends with the test. readURL is its standby's, or empty.
+func newReplica(t *testing.T, appURL, readURL string, strategy cache.Strategy, feed feeder) *replica {
 	t.Helper()
 	tel, err := telemetry.New(t.Context(), telemetry.Config{LogLevel: "error"}, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: appURL, PoolSize: 6}, tel)
+	ledger := freshness.NewLedger(freshness.Config{})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: appURL, ReadURL: readURL, Ledger: ledger, PoolSize: 6}, tel)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger := freshness.NewLedger(freshness.Config{})
 	layers, err := cache.NewLayers(cache.Config{Strategy: strategy, TTL: time.Second, RedisURL: stack.RedisURL}, ledger, tel)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{listings: listing.NewService(dawdling{db}, layers, ledger), ledger: ledger}
+	r := &replica{listings: listing.NewService(dawdling{db}, layers, ledger), ledger: ledger, tel: tel}
 	server := httpapi.New(httpapi.Config{}, r.listings, viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, tel)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -426,6 +429,15 @@ func fetch(ctx context.Context, client *http.Client, url string, into any) (asOf
 // runHarness lets the harness work until enough says so, or five minutes have passed.
 func runHarness(t *testing.T, strategy cache.Strategy, feed feeder, enough func(*harness) bool) *harness {
 	t.Helper()
+	return runHarnessAt(t, places{}, strategy, feed, enough)
+}
+
+// places are the servers that the replicas of a harness are told of, by the URL of the primary. Nil functions mean the primary, and no standby.
+type places struct{ database, read func(string) string }
+
+// runHarnessAt is runHarness with replicas that read elsewhere.
+func runHarnessAt(t *testing.T, at places, strategy cache.Strategy, feed feeder, enough func(*harness) bool) *harness {
+	t.Helper()
 	ownerURL, appURL := newDatabase(t)
 	h := &harness{url: ownerURL, stop: make(chan struct{})}
 	owner, err := pgx.Connect(t.Context(), ownerURL)
@@ -478,8 +490,16 @@ func runHarness(t *testing.T, strategy cache.Strategy, feed feeder, enough func(
 	}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 	defer client.CloseIdleConnections()
+	databaseURL, readURL := appURL, ""
+	if at.database != nil {
+		databaseURL = at.database(appURL)
+	}
+	if at.read != nil {
+		readURL = at.read(appURL)
+	}
 	for i := range harnessReplicas {
-		r := newReplica(t, appURL, strategy, feed)
+		r := newReplica(t, databaseURL, readURL, strategy, feed)
+		h.replicas = append(h.replicas, r)
 		for j := range 3 {
 			work(100*i+j, func(rng *rand.Rand) error { return h.read(ctx, r, nil, rng) })
 		}

@@ -47,9 +47,11 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	defer private.Close()
 
 	// A request falls through these from the last line to the first.
+	ledger := freshness.NewLedger(freshness.Config{})
 	var layers *cache.Layers // the database's metrics ask it for each request's strategy
 	db, err := postgres.Open(ctx, postgres.Config{
-		URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize, Strategies: cfg.strategies(),
+		URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize, ReadURL: string(cfg.Postgres.ReadURL), Ledger: ledger,
+		Strategies: cfg.strategies(),
 		Strategy: func(ctx context.Context) string {
 			if cache.Audited(ctx) {
 				return auditStrategy
@@ -61,7 +63,6 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 		return err
 	}
 	defer db.Close()
-	ledger := freshness.NewLedger(freshness.Config{})
 	layers, err = cache.NewLayers(cfg.layers(), ledger, tel)
 	if err != nil {
 		return err

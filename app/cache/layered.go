@@ -284,7 +284,7 @@ func (c *Layered[K, V]) fetch(ctx context.Context, r request, key K, l1 *entry[V
 // direct asks the origin and keeps nothing.
 func (c *Layered[K, V]) direct(ctx context.Context, load func(context.Context) (V, error)) (*entry[V], Result, error) {
 	start := time.Now()
-	e, _, err := c.load(ctx, load)
+	e, _, _, err := c.load(ctx, load)
 	if errors.Is(err, ErrDoNotKeep) {
 		err = nil
 	}
@@ -456,8 +456,12 @@ func (c *Layered[K, V]) found(r request, key K, f *flight[V], e *entry[V], asOf 
 // loaded puts into the flight what the origin says, and keeps it; or spare, if the origin fails and spare may stand in for it.
 func (c *Layered[K, V]) loaded(ctx context.Context, r request, key K, load func(context.Context) (V, error), f *flight[V], t *turn, spare *entry[V]) {
 	start, l2Step := time.Now(), f.result.Steps[L2]
-	f.entry, f.span, f.err = c.load(ctx, load)
+	var asOf time.Time
+	f.entry, asOf, f.span, f.err = c.load(ctx, load)
 	f.result = c.resultOf(start)
+	if !asOf.IsZero() {
+		f.result.AsOf = asOf
+	}
 	f.result.Steps[L2] = l2Step
 	switch {
 	case f.err == nil:
@@ -475,7 +479,10 @@ func (c *Layered[K, V]) loaded(ctx context.Context, r request, key K, load func(
 }
 
 // load asks the origin once and stamps what it says. Of an error only Class.Absent becomes an entry; ErrDoNotKeep comes back beside one.
-func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V, error)) (e *entry[V], sc trace.SpanContext, err error) {
+// asOf is zero unless the origin lags: then it is what the value is sure to be as new as.
+//
+// A request that bypasses the caches collects no stamp. For the store that means that it must not lag.
+func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V, error)) (e *entry[V], asOf time.Time, sc trace.SpanContext, err error) {
 	var span trace.Span = noop.Span{}
 	if trace.SpanFromContext(ctx).IsRecording() {
 		ctx, span = c.layers.tel.Tracer.Start(ctx, telemetry.SpanCacheLoad, c.about())
@@ -490,7 +497,7 @@ func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V,
 	}
 	var collector *freshness.Collector
 	r := c.layers.request(ctx)
-	if r.strategy == Stamped {
+	if r.strategy == Stamped && !r.bypass {
 		ctx, collector = freshness.Collect(ctx)
 	}
 	start := time.Now()
@@ -506,16 +513,16 @@ func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V,
 		telemetry.Observe(ctx, c.metrics.loadSeconds, took.Seconds())
 	}
 	if err != nil && !errors.Is(err, ErrDoNotKeep) {
-		return nil, sc, err
+		return nil, asOf, sc, err
 	}
 	if collector != nil {
-		e.stamp = collector.Stamp()
+		e.stamp, asOf = collector.Stamp(), collector.AsOf()
 		if c.class.Level == Data && !r.audit {
 			c.causedBy(span, &e.stamp, start)
 		}
 	}
 	e.filled = start.UnixNano()
-	return e, sc, err
+	return e, asOf, sc, err
 }
 
 // about is what the span of a load says of it from the start.

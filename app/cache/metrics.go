@@ -3,7 +3,6 @@ package cache
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"github.com/sony/gobreaker/v2"
 
 	"strata/app/telemetry"
 )
@@ -46,7 +45,7 @@ func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 		}, []string{telemetry.LabelLevel, telemetry.LabelReason}),
 		breakerOpen: auto.NewGauge(prometheus.GaugeOpts{
 			Name: telemetry.MetricRedisBreakerState,
-			Help: "1 while Redis is not asked because it failed repeatedly, 0.5 while one request tries it, 0 otherwise.",
+			Help: "1 while Redis, or one node of a Redis Cluster, is not asked because it failed repeatedly, 0.5 while one request tries it, 0 otherwise.",
 		}),
 	}
 	operation := auto.NewHistogramVec(
@@ -73,10 +72,6 @@ func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 	}
 	info.WithLabelValues(cfg.Strategy.String()).Set(1)
 	return m
-}
-
-func (m *metrics) breaker(state gobreaker.State) {
-	m.breakerOpen.Set(map[gobreaker.State]float64{gobreaker.StateOpen: 1, gobreaker.StateHalfOpen: 0.5}[state])
 }
 
 // classMetrics are the children that one class needs, looked up once so that no request has to.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -22,44 +22,75 @@ import (
 // errNotInL2 is what get returns for a key that Redis does not have.
 var errNotInL2 = errors.New("not in L2")
 
-// l2 is Redis behind a short deadline and a breaker. Nothing here may hurt a request for longer than the deadline: the value can
-// always be had from the origin, and its freshness never comes from Redis.
+// l2 is Redis, one node or a Cluster, behind a short deadline and a breaker for each node. Nothing here may hurt a request for longer than the deadline: the
+// value can always be had from the origin, and its freshness never comes from Redis.
 type l2 struct {
-	client  *redis.Client
-	breaker *gobreaker.CircuitBreaker[[]byte]
+	client  redis.UniversalClient
 	tracer  trace.Tracer
 	metrics *metrics
+	size    int                  // of the connection pool, of all nodes together
 	where   []attribute.KeyValue // of each span
 }
 
 func openL2(cfg Config, tel *telemetry.Telemetry, m *metrics) (*l2, error) {
-	opts, err := redis.ParseURL(cfg.RedisURL)
+	redis.SetLogger(silent{})
+	store := &l2{tracer: tel.Tracer, metrics: m}
+	breakers := &breakers{gauge: m.breakerOpen, log: tel.Log, states: make(map[string]gobreaker.State)}
+	address, cluster := clusterURL(cfg.RedisURL)
+	if !cluster {
+		opts, err := redis.ParseURL(address)
+		if err != nil {
+			return nil, fmt.Errorf("reading the Redis URL: %w", maskURL(err))
+		}
+		tune(opts, cfg.RedisTimeout)
+		client := redis.NewClient(opts)
+		client.AddHook(breakers.guard(opts.Addr))
+		store.client, store.size, store.where = client, client.Options().PoolSize, whereabouts(opts)
+		return store, nil
+	}
+	opts, err := redis.ParseClusterURL(address)
 	if err != nil {
 		return nil, fmt.Errorf("reading the Redis URL: %w", maskURL(err))
 	}
+	opts.NewClient = func(node *redis.Options) *redis.Client {
+		tune(node, cfg.RedisTimeout)
+		client := redis.NewClient(node)
+		client.AddHook(breakers.guard(node.Addr))
+		return client
+	}
+	opts.MaxRedirects = 1              // a slot that has moved is found; the origin is the retry for the rest
+	opts.DisableRoutingPolicies = true // each command of ours has one key, and the table of all commands need not be fetched
+	client := redis.NewClusterClient(opts)
+	store.client, store.size = client, client.Options().PoolSize*len(opts.Addrs)
+	store.where = []attribute.KeyValue{telemetry.AttrDBSystem.String("redis")} // which node it was is the cluster's affair
+	return store, nil
+}
+
+// tune sets what a connection to one node may cost.
+func tune(opts *redis.Options, timeout time.Duration) {
 	// The deadline is the connection's own, not a context's: that would cost a timer for each operation.
-	opts.DialTimeout, opts.PoolTimeout = cfg.RedisTimeout, cfg.RedisTimeout
-	opts.ReadTimeout, opts.WriteTimeout = cfg.RedisTimeout, cfg.RedisTimeout
+	opts.DialTimeout, opts.PoolTimeout = timeout, timeout
+	opts.ReadTimeout, opts.WriteTimeout = timeout, timeout
 	opts.ContextTimeoutEnabled = true // a request that gives up need not wait for it
 	opts.MaxRetries = -1              // the origin is the retry
 	opts.DialerRetries = 1            // likewise
 	opts.ReadBufferSize = 8 << 10     // 32 KiB a connection by default; entries are mostly smaller than this
 	opts.WriteBufferSize = 8 << 10
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // only Redis Enterprise sends them
-	redis.SetLogger(silent{})
-	store := &l2{client: redis.NewClient(opts), tracer: tel.Tracer, metrics: m, where: whereabouts(opts)}
-	store.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
-		Name:         "redis",
-		Timeout:      time.Second, // then one request may try again
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 5 },
-		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, redis.Nil) },
-		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) }, // the caller left; says nothing of Redis
-		OnStateChange: func(_ string, from, to gobreaker.State) {
-			m.breaker(to)
-			tel.Log.LogAttrs(context.Background(), slog.LevelWarn, "redis breaker changed", slog.String("from", from.String()), slog.String("to", to.String()))
-		},
-	})
-	return store, nil
+}
+
+// clusterURL says whether a URL means a Redis Cluster, and returns it without saying so, as go-redis reads it. It does if it names further nodes,
+// redis://a:6379?addr=b:6379&addr=c:6379, or says so, redis://a:6379?cluster=true: one node that answers is enough to find the others.
+func clusterURL(text string) (address string, cluster bool) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return text, false
+	}
+	q := u.Query()
+	cluster = q.Get("cluster") == "true" || q.Has("addr") && q.Get("cluster") != "false"
+	q.Del("cluster")
+	u.RawQuery = q.Encode()
+	return u.String(), cluster
 }
 
 // silent takes go-redis' own lines, for which it knows no other place than a global one: each failed connection of an outage would be
@@ -78,7 +109,7 @@ func maskURL(err error) error {
 	return errors.New("not of the form redis://user:password@host:port/db")
 }
 
-// whereabouts are the attributes of all spans.
+// whereabouts are the attributes of all spans of a client of one node.
 func whereabouts(opts *redis.Options) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{telemetry.AttrDBSystem.String("redis"), telemetry.AttrDBNamespace.String(strconv.Itoa(opts.DB))}
 	host, port, err := net.SplitHostPort(opts.Addr)
@@ -93,7 +124,7 @@ func whereabouts(opts *redis.Options) []attribute.KeyValue {
 func (s *l2) poolStats() telemetry.PoolStats {
 	p := s.client.PoolStats()
 	return telemetry.PoolStats{
-		Used: int(p.TotalConns) - int(p.IdleConns), Idle: int(p.IdleConns), Max: s.client.Options().PoolSize,
+		Used: int(p.TotalConns) - int(p.IdleConns), Idle: int(p.IdleConns), Max: s.size,
 		Hits: uint64(p.Hits), Misses: uint64(p.Misses), Waits: uint64(p.WaitCount), Waited: time.Duration(p.WaitDurationNs),
 		Timeouts: uint64(p.Timeouts), Stale: uint64(p.StaleConns) + uint64(p.Unusable),
 	}
@@ -102,7 +133,7 @@ func (s *l2) poolStats() telemetry.PoolStats {
 // get returns the bytes under key, or errNotInL2, or why Redis did not answer.
 func (s *l2) get(ctx context.Context, key string) ([]byte, error) {
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get, "GET")
-	b, err := s.breaker.Execute(func() ([]byte, error) { return s.client.Get(ctx, key).Bytes() })
+	b, err := s.client.Get(ctx, key).Bytes()
 	err = absent(err)
 	end(err, s.metrics.l2Get)
 	return b, err
@@ -114,17 +145,14 @@ func (s *l2) get(ctx context.Context, key string) ([]byte, error) {
 func (s *l2) claim(ctx context.Context, key string, t *turn, life time.Duration) ([]byte, error) {
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get, "SET")
 	marked := true
-	b, err := s.breaker.Execute(func() ([]byte, error) {
-		command := redis.NewStringCmd(ctx, "set", key, t.mark, "nx", "get", "px", life.Milliseconds())
-		_ = s.client.Process(ctx, command) // its error is the command's
-		b, err := command.Bytes()
-		var refused redis.Error
-		if err != nil && !errors.Is(err, redis.Nil) && errors.As(err, &refused) {
-			marked = false
-			return s.client.Get(ctx, key).Bytes()
-		}
-		return b, err
-	})
+	command := redis.NewStringCmd(ctx, "set", key, t.mark, "nx", "get", "px", life.Milliseconds())
+	_ = s.client.Process(ctx, command) // its error is the command's
+	b, err := command.Bytes()
+	var refused redis.Error
+	if err != nil && !errors.Is(err, redis.Nil) && errors.As(err, &refused) {
+		marked = false
+		b, err = s.client.Get(ctx, key).Bytes()
+	}
 	err = absent(err)
 	end(err, s.metrics.l2Get)
 	t.note(b, marked && errors.Is(err, errNotInL2))
@@ -143,14 +171,11 @@ var swap = redis.NewScript(`
 func (s *l2) replace(ctx context.Context, key string, old []byte, t *turn, life time.Duration) ([]byte, error) {
 	const head = 32 // bytes; they hold when the entry was filled, to the nanosecond
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get, "EVALSHA")
-	b, err := s.breaker.Execute(func() ([]byte, error) {
-		text, err := swap.Run(ctx, s.client, []string{key}, old[:min(len(old), head)], t.mark, life.Milliseconds()).Text()
-		return []byte(text), err
-	})
+	text, err := swap.Run(ctx, s.client, []string{key}, old[:min(len(old), head)], t.mark, life.Milliseconds()).Text()
 	err = absent(err)
 	end(err, s.metrics.l2Get)
-	t.note(b, errors.Is(err, errNotInL2))
-	return b, err
+	t.note([]byte(text), errors.Is(err, errNotInL2))
+	return []byte(text), err
 }
 
 // note keeps what L2 said of marks.
@@ -171,7 +196,7 @@ var unmark = redis.NewScript(`
 // release removes a mark whose load brought nothing to keep. If it fails, the mark ends by itself.
 func (s *l2) release(ctx context.Context, key string, mark []byte) {
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Delete, "EVALSHA")
-	_, err := s.breaker.Execute(func() ([]byte, error) { return nil, unmark.Run(ctx, s.client, []string{key}, mark).Err() })
+	err := unmark.Run(ctx, s.client, []string{key}, mark).Err()
 	end(err, s.metrics.l2Delete)
 }
 
@@ -185,14 +210,24 @@ func absent(err error) error {
 
 func (s *l2) set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Set, "SET")
-	_, err := s.breaker.Execute(func() ([]byte, error) { return nil, s.client.Set(ctx, key, value, ttl).Err() })
+	err := s.client.Set(ctx, key, value, ttl).Err()
 	end(err, s.metrics.l2Set)
 	return err
 }
 
 func (s *l2) delete(ctx context.Context, keys ...string) error {
 	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Delete, "UNLINK")
-	_, err := s.breaker.Execute(func() ([]byte, error) { return nil, s.client.Unlink(ctx, keys...).Err() })
+	var err error
+	if len(keys) == 1 {
+		err = s.client.Unlink(ctx, keys[0]).Err()
+	} else {
+		_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, key := range keys { // one by one: in a Cluster they may lie on different nodes
+				p.Unlink(ctx, key)
+			}
+			return nil
+		})
+	}
 	end(err, s.metrics.l2Delete)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // ErrStamp is returned for bytes that are not an encoded stamp.
@@ -124,8 +125,9 @@ func (r *varints) text() string {
 type Collector struct {
 	mu     sync.Mutex
 	stamp  Stamp
-	filled bool // a stamp was added
-	sealed bool // something without a known stamp was added: the answer cannot be judged
+	asOf   time.Time // the earliest that a part claimed; zero if none did
+	filled bool      // a stamp was added
+	sealed bool      // something without a known stamp was added: the answer cannot be judged
 }
 
 type collectorKey struct{}
@@ -141,15 +143,21 @@ func Collect(ctx context.Context) (context.Context, *Collector) {
 // spare itself the question for the snapshot.
 func Collecting(ctx context.Context) bool { return ctx.Value(collectorKey{}) != nil }
 
-// Depend tells the collector of the context, if there is one, that its answer was built from a value with this stamp.
-// An unknown stamp makes the answer one that nobody may keep.
-func Depend(ctx context.Context, stamp Stamp) {
+// Depend tells the collector of the context, if there is one, that its answer was built from a value with this stamp, read from where nothing
+// that had committed before the read can be missing. An unknown stamp makes the answer one that nobody may keep.
+func Depend(ctx context.Context, stamp Stamp) { DependAsOf(ctx, stamp, time.Time{}) }
+
+// DependAsOf is Depend for a value that was read from a standby: it is sure to hold only what had committed before asOf.
+func DependAsOf(ctx context.Context, stamp Stamp, asOf time.Time) {
 	c, ok := ctx.Value(collectorKey{}).(*Collector)
 	if !ok {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.asOf.IsZero() || !asOf.IsZero() && asOf.Before(c.asOf) {
+		c.asOf = asOf
+	}
 	switch {
 	case !stamp.Known():
 		c.sealed = true
@@ -158,6 +166,13 @@ func Depend(ctx context.Context, stamp Stamp) {
 	default:
 		c.stamp = Merge(c.stamp, stamp)
 	}
+}
+
+// AsOf returns the earliest time that DependAsOf was told, or zero without one: then everything was as new as its read.
+func (c *Collector) AsOf() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asOf
 }
 
 // Stamp returns the stamp of the whole answer, or one that is not Known if nothing was read or some part cannot be judged.

@@ -149,7 +149,7 @@ type Percentiles struct {
 }
 
 // Store is where listings live: Postgres. Its reads add their stamp to the context's collector (freshness.Depend) if the context
-// has one. Its writes return the id of their transaction.
+// has one, and may then come from a standby as far as the ledger finds them fresh. Without a collector they hold everything that had committed before. Its writes return the id of their transaction.
 type Store interface {
 	// Listing returns one listing of any status, or ErrNotFound.
 	Listing(ctx context.Context, id int64) (Listing, error)

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"strata/app/freshness"
 )
 
 // mark returns the place in the change log behind everything that is in it.
@@ -263,4 +265,38 @@ func TestOnlyOneSessionPrunesAtATime(t *testing.T) {
 	if n, err := db.Prune(t.Context(), 0); err != nil || n == 0 {
 		t.Errorf("afterwards: got %d rows, error %v; want some", n, err)
 	}
+}
+
+func TestWakeUpCanBeSwitchedOffByTheURLOrForTheWholeDatabase(t *testing.T) {
+	d := newSmallDatabase(t)
+	db := d.open(t, Config{})
+	l := create(t, db, draft("alpha"))
+	ledger := startFeed(t, d, FeedConfig{Interval: never})
+	fresh := func() bool { return ledger.Judge(readStamp(t, db, l.ID), nil) == freshness.Fresh }
+	update := func(url string) *freshness.Stamp {
+		t.Helper()
+		entry := readStamp(t, db, l.ID)
+		if !fresh() {
+			t.Fatal("an entry just read is not fresh")
+		}
+		if _, err := connect(t, url).Exec(t.Context(), `UPDATE listings SET price_minor = price_minor + 1`); err != nil {
+			t.Fatal(err)
+		}
+		return entry
+	}
+	// A notification that was sent arrives before one that is sent later: the last one here shows whether those before were.
+	polls := func() time.Time { return ledger.AsOf().Time }
+	before := polls()
+	update(d.ownerURL + "&options=-c%20strata.notify%3Doff")
+	super := connect(t, stack.SuperuserURL)
+	name := pgx.Identifier{one[string](t, d, `SELECT current_database()`)}.Sanitize()
+	if _, err := super.Exec(t.Context(), `ALTER DATABASE `+name+` SET strata.notify = off`); err != nil {
+		t.Fatal(err)
+	}
+	update(d.ownerURL)
+	if got := polls(); got != before {
+		t.Errorf("the feed polled at %v, although nobody was to wake it", got)
+	}
+	entry := update(d.ownerURL + "&options=-c%20strata.notify%3Don")
+	eventually(t, "the feed is woken by who switched it on", func() bool { return ledger.Judge(entry, nil) == freshness.Invalidated })
 }

@@ -4,18 +4,23 @@ package postgres
 import (
 	"context"
 	"time"
+
+	"strata/app/freshness"
 )
 
 // Config holds the settings of a DB. Zero values mean the defaults.
 type Config struct {
 	URL              string        // of the application role, such as postgres://strata_app@localhost:5432/strata
-	PoolSize         int           // most connections at once; 10
+	PoolSize         int           // most connections at once, to each server; 10
 	ConnectTimeout   time.Duration // for opening one connection; 3 s
 	AcquireTimeout   time.Duration // how long a request waits for a free connection before it gives up; 2 s
 	StatementTimeout time.Duration // after which the server stops a statement; 10 s
 
-	Strategies []string                     // values of the metrics' label strategy; none
-	Strategy   func(context.Context) string // returns the one of a request; always the first
+	ReadURL        string                       // of a standby for reads that are stamped; empty: the primary answers all
+	Ledger         *freshness.Ledger            // judges what the standby says; needed with ReadURL
+	StandbyTimeout time.Duration                // for a read of the standby, waiting for a connection included, before the primary is asked; 1 s
+	Strategies     []string                     // values of the metrics' label strategy; none
+	Strategy       func(context.Context) string // returns the one of a request; always the first
 }
 
 func (c Config) withDefaults() Config {
@@ -30,6 +35,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StatementTimeout <= 0 {
 		c.StatementTimeout = 10 * time.Second
+	}
+	if c.StandbyTimeout <= 0 {
+		c.StandbyTimeout = time.Second
 	}
 	if len(c.Strategies) == 0 {
 		c.Strategies = []string{"none"}

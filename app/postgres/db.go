@@ -21,20 +21,44 @@ import (
 // DB is the listings' database. It implements listing.Store and may be used by any number of goroutines.
 type DB struct {
 	cfg     Config
-	pool    *pgxpool.Pool
+	pool    *pgxpool.Pool // of the primary
+	standby *standby      // nil without one
 	tracer  trace.Tracer
 	metrics *metrics
 }
 
 var _ listing.Store = (*DB)(nil)
 
-// Open returns a DB whose database has answered once. The caller closes it.
+// Open returns a DB whose primary has answered once. The standby may come and go. The caller closes it.
 func Open(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*DB, error) {
 	if cfg.URL == "" {
 		return nil, errors.New("no database URL")
 	}
 	cfg = cfg.withDefaults()
-	pc, err := pgxpool.ParseConfig(cfg.URL)
+	pool, err := newPool(ctx, cfg, cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("reaching the database: %w", classify(ctx, err))
+	}
+	db := &DB{cfg: cfg, pool: pool, tracer: tel.Tracer, metrics: newMetrics(tel.Registry, cfg.Strategies)}
+	tel.Registry.MustRegister(telemetry.NewPoolCollector(primaryPool, poolStats(pool, &db.metrics.acquireTimeouts)))
+	if cfg.ReadURL == "" {
+		return db, nil
+	}
+	if db.standby, err = newStandby(ctx, cfg, db.metrics, tel.Log); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	tel.Registry.MustRegister(telemetry.NewPoolCollector(standbyPool, poolStats(db.standby.pool, &db.standby.acquireTimeouts)))
+	return db, nil
+}
+
+// newPool returns a pool that has not connected yet.
+func newPool(ctx context.Context, cfg Config, url string) (*pgxpool.Pool, error) {
+	pc, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database URL: %w", err)
 	}
@@ -49,17 +73,16 @@ func Open(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*DB, error
 	if err != nil {
 		return nil, fmt.Errorf("opening the pool: %w", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("reaching the database: %w", classify(ctx, err))
-	}
-	db := &DB{cfg: cfg, pool: pool, tracer: tel.Tracer, metrics: newMetrics(tel.Registry, cfg.Strategies)}
-	tel.Registry.MustRegister(telemetry.NewPoolCollector("postgres", func() telemetry.PoolStats { return db.poolStats(pool) }))
-	return db, nil
+	return pool, nil
 }
 
 // Close closes all connections. It waits for those in use.
-func (db *DB) Close() { db.pool.Close() }
+func (db *DB) Close() {
+	if db.standby != nil {
+		db.standby.pool.Close()
+	}
+	db.pool.Close()
+}
 
 // dial opens a connection beside the pool, with the pool's settings but its own name. onNotification is called by whoever uses the
 // connection, when it receives one. The caller closes it.

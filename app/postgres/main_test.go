@@ -103,17 +103,22 @@ func one[T any](t testing.TB, d database, sql string, args ...any) T {
 // open opens the database as the service does.
 func (d database) open(t testing.TB, cfg Config) *DB {
 	t.Helper()
-	tel, err := telemetry.New(t.Context(), telemetry.Config{}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg.URL = d.appURL
-	db, err := Open(t.Context(), cfg, tel)
+	db, err := Open(t.Context(), cfg, newTelemetry(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
 	return db
+}
+
+func newTelemetry(t testing.TB) *telemetry.Telemetry {
+	t.Helper()
+	tel, err := telemetry.New(t.Context(), telemetry.Config{}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tel
 }
 
 // draft is a listing to begin from.

@@ -42,15 +42,30 @@ var queryNames = []string{nameListing, nameSearch, nameCities, nameCityStats, na
 // round trip and before the query, so that the query sees at least what the snapshot does, and adds a stamp with the tag. That
 // nothing was found is knowledge too, and has its stamp.
 func read[T any](ctx context.Context, db *DB, q query, tag string, collect func(pgx.Rows) (T, error), args ...any) (T, error) {
+	stamping := freshness.Collecting(ctx)
+	if stamping && db.standby != nil {
+		if value, answered, err := readStandby(ctx, db, q, tag, collect, args); answered {
+			return value, err
+		}
+	}
 	conn, err := db.acquire(ctx)
 	if err != nil {
 		var none T
 		return none, fmt.Errorf("%s: %w", q.name, err)
 	}
 	defer conn.Release()
-	if !freshness.Collecting(ctx) {
+	if !stamping {
 		return ask(ctx, db, conn, nil, q, collect, args)
 	}
+	value, read, err := readStamped(ctx, db, conn, q, tag, collect, args)
+	if err == nil || errors.Is(err, listing.ErrNotFound) {
+		freshness.Depend(ctx, read)
+	}
+	return value, err
+}
+
+// readStamped reads on a connection and returns what the value is worth. After a promotion that is nothing: the answer is good, but nobody may keep it.
+func readStamped[T any](ctx context.Context, db *DB, conn *pgxpool.Conn, q query, tag string, collect func(pgx.Rows) (T, error), args []any) (T, freshness.Stamp, error) {
 	var snapshot string
 	var standby bool
 	value, err := ask(ctx, db, conn, &preamble{
@@ -58,14 +73,13 @@ func read[T any](ctx context.Context, db *DB, q query, tag string, collect func(
 		scan: func(row pgx.Row) error { return row.Scan(&snapshot, &standby) },
 	}, q, collect, args)
 	if err != nil && !errors.Is(err, listing.ErrNotFound) {
-		return value, err
+		return value, freshness.Stamp{}, err
 	}
 	read, stampErr := stamp(conn.Conn(), snapshot, standby, tag)
 	if stampErr != nil {
 		_ = conn.Conn().Close(ctx) // the pool replaces it
 	}
-	freshness.Depend(ctx, read) // after an error the zero stamp: the answer is good, but nobody may keep it
-	return value, err
+	return value, read, err
 }
 
 // write runs a statement in a transaction of its own and returns what collect makes of its rows. If the context carries a

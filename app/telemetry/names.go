@@ -52,6 +52,9 @@ const (
 	MetricPoolWaits       = "strata_pool_waits_total"              // counter of those that had to wait: pool
 	MetricPoolWaitSeconds = "strata_pool_wait_seconds_total"       // counter of the time that they waited: pool
 	MetricPoolStale       = "strata_pool_stale_total"              // counter of connections that were closed because they were old or broken: pool
+
+	MetricStandbyReads        = "strata_standby_reads_total"  // counter of reads that a standby could answer: result = served, refused, skipped, failed, open
+	MetricStandbyBreakerState = "strata_standby_breaker_open" // gauge, 1 while the standby is passed over because it failed
 )
 
 // The metrics of the process itself, beside those of Go's runtime and of the operating system.
@@ -78,7 +81,7 @@ const (
 	LabelOrigin      = "origin"                         // api, other
 	LabelDBSystem    = "db_system_name"                 // postgresql
 	LabelDBOperation = "db_operation_name"              // our query's name
-	LabelPool        = "db_client_connection_pool_name" // postgres, redis
+	LabelPool        = "db_client_connection_pool_name" // postgres, postgres_read, redis
 	LabelPoolState   = "db_client_connection_state"     // idle, used
 )
 

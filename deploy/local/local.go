@@ -62,6 +62,8 @@ type Stack struct {
 	postgres  *postgresServer
 	redis     redisServer // nil without Redis
 	redisPort int
+	standbys  []*Standby
+	clusters  int // how many have been started
 }
 
 // Start starts Postgres and Redis and returns when both answer. They run until Stop, until ctx ends, or until this process does.
@@ -155,6 +157,9 @@ func (s *Stack) cleanUp() error {
 	err := s.guard.close() // first: it also ends a start that is under way
 	// The guard has done the rest as well, unless somebody has killed it.
 	s.StopRedis()
+	for _, standby := range s.standbys {
+		standby.Kill()
+	}
 	s.KillPostgres()
 	return errors.Join(err, os.RemoveAll(s.Dir))
 }
