@@ -64,7 +64,13 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	server := httpapi.New(httpapi.Config{Tokens: tokens, Version: cfg.Version}, listings, views, layers, ledger, tel)
+	proxies, err := cfg.HTTP.TrustedProxies()
+	if err != nil {
+		return err
+	}
+	server := httpapi.New(httpapi.Config{
+		Tokens: tokens, ReadRate: cfg.HTTP.ReadRate, WriteRate: cfg.HTTP.WriteRate, TrustedProxies: proxies,
+	}, listings, views, layers, ledger, tel)
 
 	// A change climbs the same stack: the feed writes what it reads into the ledger, and every layer asks the ledger.
 	feed := postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel)
@@ -86,6 +92,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	if judging {
 		working.Go(func() error { return feed.Run(feeding) })
 	}
+	working.Go(func() error { return db.RunPruning(feeding, tel.Log) })
 	admin.SetStarted()
 	tel.Log.InfoContext(ctx, "serving", "http", public.Addr().String(), "admin", private.Addr().String(), "strategy", cfg.Cache.Strategy)
 
@@ -105,7 +112,7 @@ func (c Config) layers() cache.Config {
 	return cache.Config{
 		Strategy: strategy, Lab: c.HTTP.Lab, TTL: c.Cache.TTL,
 		RedisURL:     string(c.Cache.RedisURL),
-		ViewsL1Bytes: uint64(c.Cache.ViewsL1Bytes), DataL1Bytes: uint64(c.Cache.DataL1Bytes),
+		ViewsL1Bytes: uint64(c.Cache.ViewsL1Bytes), DataL1Bytes: uint64(c.Cache.DataL1Bytes), MaxLoads: c.Cache.MaxLoads,
 	}
 }
 

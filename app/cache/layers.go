@@ -29,6 +29,9 @@ type Config struct {
 	SoftTimeout  time.Duration // a load may take before an expired entry is served in its place; 250 ms
 	LoadTimeout  time.Duration // a load may take at all; 10 s
 	StaleIfError time.Duration // an entry may be served after it expired, if the origin fails; 5 min
+
+	MaxLoads int           // of all classes at once; 64: some times the usual pool's connections, so that a free one is taken at once
+	LoadWait time.Duration // a load may wait for its turn; 1 s: then ErrOverloaded
 }
 
 func (c Config) withDefaults() Config {
@@ -39,6 +42,8 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.SoftTimeout, 250*time.Millisecond)
 	orDefault(&c.LoadTimeout, 10*time.Second)
 	orDefault(&c.StaleIfError, 5*time.Minute)
+	orDefault(&c.MaxLoads, 64)
+	orDefault(&c.LoadWait, time.Second)
 	return c
 }
 
@@ -56,6 +61,7 @@ type Layers struct {
 	tel        *telemetry.Telemetry
 	metrics    *metrics
 	l2         *l2 // nil without Redis
+	limit      *limit
 	background sync.WaitGroup
 
 	mu  sync.Mutex
@@ -66,7 +72,8 @@ type Layers struct {
 // that cannot be one.
 func NewLayers(cfg Config, ledger *freshness.Ledger, tel *telemetry.Telemetry) (*Layers, error) {
 	cfg = cfg.withDefaults()
-	l := &Layers{cfg: cfg, ledger: ledger, tel: tel, metrics: newMetrics(tel.Registry, cfg)}
+	l := &Layers{cfg: cfg, ledger: ledger, tel: tel, metrics: newMetrics(tel.Registry, cfg), limit: newLimit(cfg.MaxLoads, cfg.LoadWait)}
+	l.metrics.limited("all", l.limit)
 	tel.Registry.MustRegister(newL1Collector(l))
 	if cfg.RedisURL == "" {
 		return l, nil
@@ -78,6 +85,9 @@ func NewLayers(cfg Config, ledger *freshness.Ledger, tel *telemetry.Telemetry) (
 	l.l2 = store
 	return l, nil
 }
+
+// MaxLoads returns how many loads may run at once.
+func (l *Layers) MaxLoads() int { return l.cfg.MaxLoads }
 
 // Lab reports whether requests may choose their strategy.
 func (l *Layers) Lab() bool { return l.cfg.Lab }

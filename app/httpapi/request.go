@@ -31,6 +31,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 	began := time.Now()
 	method := methodIndex(c.Method())
 	s.metrics.active[method].Inc()
+	s.open(c)
 	var span trace.Span
 	if traceparent := c.Get("traceparent"); s.sampled(c, traceparent) {
 		span = s.startSpan(c, traceparent)
@@ -45,6 +46,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 
 // refuse answers what never came to serve: requests that are too large or not HTTP.
 func (s *Server) refuse(c *fiber.Ctx, err error) error {
+	s.open(c)
 	s.writeError(c, err)
 	s.count(c, s.metrics.unmatched, methodIndex(c.Method()), 0, nil)
 	return nil
@@ -68,6 +70,10 @@ func (s *Server) protect(c *fiber.Ctx) (err error) {
 	if err := s.prepare(c); err != nil {
 		return err
 	}
+	if isPreflight(c) {
+		preflight(c)
+		return nil
+	}
 	return c.Next()
 }
 
@@ -83,6 +89,7 @@ func (s *Server) prepare(c *fiber.Ctx) error {
 			}
 		}
 	}
+	s.name(c) // behind choose, which has contexts for those that say nothing yet
 	if xid := c.Get(headerSeen); xid != "" {
 		return s.awaitSeen(c, xid)
 	}
@@ -140,6 +147,9 @@ func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration,
 	strategy := s.layers.Strategy(ctx)
 	status := c.Response().StatusCode()
 	source := sourceOf(c, method, status)
+	if status >= fiber.StatusBadRequest {
+		s.countRefusal(c, status)
+	}
 	s.metrics.answers[source][strategy].Inc()
 	observer := s.metrics.observer(r, method, status, strategy)
 	if span == nil {
@@ -169,7 +179,7 @@ func sourceOf(c *fiber.Ctx, method uint8, status int) telemetry.Source {
 	switch {
 	case status >= fiber.StatusBadRequest:
 		return telemetry.SourceError
-	case methods[method] == fiber.MethodGet || methods[method] == fiber.MethodHead:
+	case methods[method] == fiber.MethodGet || methods[method] == fiber.MethodHead || methods[method] == fiber.MethodOptions:
 		return telemetry.SourceViewL1 // the service's own pages: made once, kept in the process
 	}
 	return telemetry.SourcePostgres

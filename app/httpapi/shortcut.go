@@ -76,6 +76,8 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 		ctx.SetUserValue(localSampled, sampled)
 		return false
 	}
+	secure(&ctx.Response.Header, true)
+	echo(ctx)
 	s.metrics.answers[telemetry.SourceViewL1][s.strategy].Inc()
 	s.metrics.observer(to.route, methodIndex(fiber.MethodGet), ctx.Response.StatusCode(), s.strategy).Observe(time.Since(began).Seconds())
 	return true

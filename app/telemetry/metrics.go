@@ -69,12 +69,12 @@ func newRegistry(version string) *prometheus.Registry {
 	promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{
 		Name: MetricBuildInfo,
 		Help: "Always 1. Its labels say what is running; more than one version at a time is a rollout under way, or one that hangs.",
-	}, []string{"version", "revision", "go_version"}).WithLabelValues(version, revision(), runtime.Version()).Set(1)
+	}, []string{"version", "revision", "go_version"}).WithLabelValues(version, Revision(), runtime.Version()).Set(1)
 	return reg
 }
 
-// revision is the commit that the binary was built from, or "unknown" where it was built outside a checkout.
-func revision() string {
+// Revision is the commit that the binary was built from, or "unknown" where it was built outside a checkout.
+func Revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
