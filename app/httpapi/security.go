@@ -54,8 +54,8 @@ func (s *Server) name(c *fiber.Ctx) {
 	c.SetUserContext(telemetry.WithRequestID(c.UserContext(), id))
 }
 
-// echo is what open does about ids for a hit, which leaves no line in the log that one would have to be made for.
-func echo(ctx *fasthttp.RequestCtx) {
+// echoID is what open does about ids for a hit, which leaves no line in the log that one would have to be made for.
+func echoID(ctx *fasthttp.RequestCtx) {
 	if id := ctx.Request.Header.PeekBytes(headerEcho); isRequestID(utils.UnsafeString(id)) {
 		ctx.Response.Header.SetCanonical(headerEcho, id)
 	}

@@ -77,7 +77,7 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 		return false
 	}
 	secure(&ctx.Response.Header, true)
-	echo(ctx)
+	echoID(ctx)
 	s.metrics.answers[telemetry.SourceViewL1][s.strategy].Inc()
 	s.metrics.observer(to.route, methodIndex(fiber.MethodGet), ctx.Response.StatusCode(), s.strategy).Observe(time.Since(began).Seconds())
 	return true
