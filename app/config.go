@@ -1,11 +1,14 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -14,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"strata/app/httpapi"
 	"strata/app/telemetry"
 	"strata/app/viewcache"
 )
@@ -34,7 +38,10 @@ type Config struct {
 // HTTPConfig is the public port's.
 type HTTPConfig struct {
 	Addr      string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the public API."`
-	APITokens Secret `name:"api-tokens" env:"API_TOKENS" placeholder:"NAME:TOKEN,..." help:"Who may write. None by default."`
+	APITokens Secret `name:"api-tokens" env:"API_TOKENS" placeholder:"NAME:SCOPE+SCOPE:SHA256,..." help:"Who may write. None by default; strata token makes one."`
+	ReadRate  int64  `name:"read-rate" env:"READ_RATE" default:"0" help:"Reads a second that a client may send beside those that a kept view answers; 0 is no limit."`
+	WriteRate int64  `name:"write-rate" env:"WRITE_RATE" default:"0" help:"Writes a second that a client may send; 0 is no limit."`
+	Proxies   string `name:"trusted-proxies" env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Whose X-Forwarded-For is believed when rates are counted by address."`
 	Lab       bool   `name:"lab" env:"STRATA_LAB" help:"Let a request choose its strategy by the header Strata-Strategy."`
 
 	AuditInterval time.Duration `name:"audit-interval" env:"AUDIT_INTERVAL" default:"1s" help:"Compare an answer out of a cache with the database so often; 0: never."`
@@ -60,6 +67,7 @@ type CacheConfig struct {
 	RedisURL     URL           `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis, the second layer. Without it there is none. For a Redis Cluster: redis://a:6379?addr=b:6379, or ?cluster=true."`
 	ViewsL1Bytes int64         `name:"views-l1-bytes" env:"VIEWS_L1_BYTES" default:"33554432" help:"Memory for whole responses in this process."`
 	DataL1Bytes  int64         `name:"data-l1-bytes" env:"DATA_L1_BYTES" default:"33554432" help:"Memory for values in this process."`
+	MaxLoads     int           `name:"max-loads" env:"MAX_LOADS" default:"64" help:"Reads of the database that may be under way at once; more wait a second, and are refused then."`
 }
 
 // ViewsConfig says how clients and shared caches in front of the service may use its answers.
@@ -91,9 +99,13 @@ type LogConfig struct {
 // Validate returns an error of one line that names the first flag whose value cannot work. It never quotes a secret.
 func (c Config) Validate() error {
 	_, tokens := c.HTTP.Tokens()
+	_, proxies := c.HTTP.TrustedProxies()
 	return firstError(
 		checkAddr("--http-addr (HTTP_ADDR)", c.HTTP.Addr),
 		tokens,
+		checkRate("--read-rate (READ_RATE)", c.HTTP.ReadRate),
+		checkRate("--write-rate (WRITE_RATE)", c.HTTP.WriteRate),
+		proxies,
 		checkAddr("--admin-addr (ADMIN_ADDR)", c.Admin.Addr),
 		checkNotNegative("--audit-interval (AUDIT_INTERVAL)", c.HTTP.AuditInterval),
 		checkNotNegative("--slow-request (SLOW_REQUEST)", c.HTTP.SlowRequest),
@@ -105,6 +117,7 @@ func (c Config) Validate() error {
 		checkRedis("--redis-url (REDIS_URL)", c.Cache.RedisURL),
 		checkPositive("--views-l1-bytes (VIEWS_L1_BYTES)", c.Cache.ViewsL1Bytes),
 		checkPositive("--data-l1-bytes (DATA_L1_BYTES)", c.Cache.DataL1Bytes),
+		checkPositive("--max-loads (MAX_LOADS)", c.Cache.MaxLoads),
 		checkNotNegative("--shared-max-age (SHARED_MAX_AGE)", c.Views.SharedMaxAge),
 		checkNotNegative("--stale-while-revalidate (STALE_WHILE_REVALIDATE)", c.Views.StaleWhileRevalidate),
 		checkNotNegative("--stale-if-error (STALE_IF_ERROR)", c.Views.StaleIfError),
@@ -112,31 +125,83 @@ func (c Config) Validate() error {
 	)
 }
 
-// Tokens returns who may write, as token by name. It returns an error that names the flag if a pair is malformed, or a name
-// or a token is there twice.
-func (c HTTPConfig) Tokens() (map[string]string, error) {
+// Tokens returns who may write. It returns an error that names the flag if an entry is malformed, or a name or a hash is there twice.
+func (c HTTPConfig) Tokens() ([]httpapi.Token, error) {
 	const flag = "--api-tokens (API_TOKENS)"
-	tokens := make(map[string]string)
 	if c.APITokens == "" {
-		return tokens, nil
+		return nil, nil
 	}
-	owners := make(map[string]string)
-	bearer := regexp.MustCompile(`^[A-Za-z0-9._~+/=-]+$`) // what RFC 6750 lets a token be
-	for i, pair := range strings.Split(string(c.APITokens), ",") {
-		name, token, ok := strings.Cut(strings.TrimSpace(pair), ":")
-		switch {
-		case !ok || name == "" || token == "":
-			return nil, fmt.Errorf("%s: number %d is not of the form name:token", flag, i+1)
-		case !bearer.MatchString(token):
-			return nil, fmt.Errorf("%s: the token of number %d has a character that a bearer token cannot have", flag, i+1)
-		case tokens[name] != "":
-			return nil, fmt.Errorf("%s: number %d has the name of an earlier one", flag, i+1)
-		case owners[token] != "":
-			return nil, fmt.Errorf("%s: number %d has the token of an earlier one", flag, i+1)
+	var tokens []httpapi.Token
+	for i, entry := range strings.Split(string(c.APITokens), ",") {
+		token, err := parseToken(strings.TrimSpace(entry))
+		if err != nil {
+			return nil, fmt.Errorf("%s: number %d %w", flag, i+1, err)
 		}
-		tokens[name], owners[token] = token, name
+		for _, earlier := range tokens {
+			switch {
+			case earlier.Name == token.Name:
+				return nil, fmt.Errorf("%s: number %d has the name of an earlier one", flag, i+1)
+			case earlier.Hash == token.Hash:
+				return nil, fmt.Errorf("%s: number %d has the hash of an earlier one", flag, i+1)
+			}
+		}
+		tokens = append(tokens, token)
 	}
 	return tokens, nil
+}
+
+// tokenName keeps names apart from what stands around them, here and in the log.
+var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// parseToken reads name:scope+scope:hash, where scopes may have colons. Its errors do not quote it: somebody may have put the token itself there.
+func parseToken(entry string) (token httpapi.Token, err error) {
+	first, last := strings.IndexByte(entry, ':'), strings.LastIndexByte(entry, ':')
+	if first == last {
+		return token, errors.New("is not of the form name:scope+scope:sha256 (strata token makes one)")
+	}
+	token.Name = entry[:first]
+	if !tokenName.MatchString(token.Name) {
+		return token, errors.New("has a name that is not 1 to 64 letters, digits, dots, dashes and underscores")
+	}
+	if token.Scopes, err = parseScopes(strings.Split(entry[first+1:last], "+")); err != nil {
+		return token, err
+	}
+	hash, err := hex.DecodeString(entry[last+1:])
+	if err != nil || len(hash) != sha256.Size {
+		return token, errors.New("does not end with a SHA-256 of 64 hexadecimal digits (of the token, which itself must not be here)")
+	}
+	copy(token.Hash[:], hash)
+	return token, nil
+}
+
+func parseScopes(names []string) ([]httpapi.Scope, error) {
+	var scopes []httpapi.Scope
+	for _, name := range names {
+		scope := httpapi.Scope(name)
+		if !slices.Contains(httpapi.Scopes(), scope) {
+			return nil, fmt.Errorf("has a scope that is none of %v", httpapi.Scopes())
+		}
+		if !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes, nil
+}
+
+// TrustedProxies returns whose X-Forwarded-For is believed, or an error that names the flag.
+func (c HTTPConfig) TrustedProxies() ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range strings.FieldsFunc(c.Proxies, func(r rune) bool { return r == ',' || r == ' ' }) {
+		prefix, err := netip.ParsePrefix(text)
+		if addr, single := netip.ParseAddr(text); single == nil {
+			prefix, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-proxies (TRUSTED_PROXIES): %q is no address and no network such as 10.0.0.0/8", text)
+		}
+		all = append(all, prefix)
+	}
+	return all, nil
 }
 
 // LogValue is the configuration without its secrets, for the first line of the log.
@@ -151,7 +216,7 @@ func (c Config) LogValue() slog.Value {
 // Print writes the configuration without its secrets, one flag a line.
 func (c Config) Print(out io.Writer) error {
 	for _, s := range c.settings() {
-		if _, err := fmt.Fprintf(out, "--%-18s %-20s %s\n", s.flag, s.env, s.value); err != nil {
+		if _, err := fmt.Fprintf(out, "--%-22s %-22s %s\n", s.flag, s.env, s.value); err != nil {
 			return err
 		}
 	}
@@ -223,6 +288,14 @@ func checkPositive[N int | int64 | time.Duration](flag string, n N) error {
 func checkNotNegative[N float64 | time.Duration](flag string, n N) error {
 	if n < 0 {
 		return fmt.Errorf("%s: %v is below 0", flag, n)
+	}
+	return nil
+}
+
+func checkRate(flag string, n int64) error {
+	const most = 1_000_000 // more is no limit, and less than a microsecond each cannot be counted
+	if n < 0 || n > most {
+		return fmt.Errorf("%s: %d is not from 0 to %d", flag, n, most)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,9 +13,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"strata/app/httpapi"
 )
 
 const secret = "hunter2"
+
+var hash = strings.Repeat("0123456789abcdef", 4)
 
 // strata runs one command line with env as the whole environment that flags can come from.
 func strata(t *testing.T, env map[string]string, args ...string) (code int, out, errOut string) {
@@ -63,11 +68,19 @@ func TestBadConfigurationIsOneClearLineAndAnExitCode(t *testing.T) {
 		"address without port":  {[]string{"serve", "--http-addr=localhost"}, good, `--http-addr (HTTP_ADDR): "localhost" is not of the form host:port`},
 		"port too high":         {[]string{"serve", "--admin-addr=:70000"}, good, "--admin-addr (ADMIN_ADDR)"},
 		"one port for two":      {[]string{"serve", "--admin-addr=127.0.0.1:8080"}, good, "is --http-addr (HTTP_ADDR) too"},
-		"token without name":    {[]string{"serve"}, with(good, "API_TOKENS", secret), "--api-tokens (API_TOKENS): number 1 is not of the form name:token"},
-		"token empty":           {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret+",b:"), "number 2 is not of the form name:token"},
-		"token with a space":    {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret+" x"), "the token of number 1 has a character"},
-		"name twice":            {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret+",a:x"), "number 2 has the name of an earlier one"},
-		"token twice":           {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret+",b:"+secret), "number 2 has the token of an earlier one"},
+		"token in the clear":    {[]string{"serve"}, with(good, "API_TOKENS", "a:"+secret), "--api-tokens (API_TOKENS): number 1 is not of the form name:scope+scope:sha256"},
+		"token for its hash":    {[]string{"serve"}, with(good, "API_TOKENS", "a:listings:write:"+secret), "number 1 does not end with a SHA-256"},
+		"hash cut off":          {[]string{"serve"}, with(good, "API_TOKENS", "a:listings:write:"+hash[:62]), "number 1 does not end with a SHA-256"},
+		"unknown scope":         {[]string{"serve"}, with(good, "API_TOKENS", "a:listings:write:"+hash+",b:everything:"+hash), "number 2 has a scope that is none of [listings:write listings:delete]"},
+		"odd name":              {[]string{"serve"}, with(good, "API_TOKENS", "a b:listings:write:"+hash), "number 1 has a name that is not"},
+		"name twice":            {[]string{"serve"}, with(good, "API_TOKENS", "a:listings:write:"+hash+",a:listings:write:"+strings.Repeat("0", 64)), "number 2 has the name of an earlier one"},
+		"token twice":           {[]string{"serve"}, with(good, "API_TOKENS", "a:listings:write:"+hash+",b:listings:delete:"+hash), "number 2 has the hash of an earlier one"},
+		"token for nobody":      {[]string{"token", "a:b"}, nil, "NAME: must be"},
+		"token for anything":    {[]string{"token", "a", "--scopes=all"}, nil, "--scopes: has a scope that is none of"},
+		"unknown shell":         {[]string{"completion", "cmd"}, nil, "must be one of"},
+		"negative rate":         {[]string{"serve", "--read-rate=-1"}, good, "--read-rate (READ_RATE): -1 is not from 0"},
+		"proxy of words":        {[]string{"serve", "--trusted-proxies=10.0.0.0/8,nginx"}, good, `--trusted-proxies (TRUSTED_PROXIES): "nginx" is no address`},
+		"no loads":              {[]string{"serve", "--max-loads=0"}, good, "--max-loads (MAX_LOADS): 0 is not above 0"},
 		"log level":             {[]string{"serve", "--log-level=loud"}, good, "--log-level must be one of"},
 		"migrate as nobody":     {[]string{"migrate"}, good, "--database-owner-url (DATABASE_OWNER_URL): missing"},
 		"seed of nothing":       {[]string{"seed", "--listings=0"}, map[string]string{"DATABASE_OWNER_URL": good["DATABASE_URL"]}, "--listings: 0 is not above 0"},
@@ -101,26 +114,36 @@ func TestConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 		"DATABASE_URL":      "postgres://app:" + secret + "@db:5432/strata",
 		"DATABASE_READ_URL": "postgres://app:" + secret + "@standby:5432/strata",
 		"REDIS_URL":         "rediss://:" + secret + "@cache:6379/0",
-		"API_TOKENS":        "alice:" + secret + ",bob:" + secret + "b",
+		"API_TOKENS":        "alice:listings:write:" + hash,
 	}
 	code, out, errOut := strata(t, env, "config")
 	if code != 0 || errOut != "" {
 		t.Fatalf("exit code %d, %q", code, errOut)
 	}
-	want := `--http-addr          HTTP_ADDR            127.0.0.1:8080
---api-tokens         API_TOKENS           [hidden]
---lab                STRATA_LAB           false
---admin-addr         ADMIN_ADDR           127.0.0.1:8081
---database-url       DATABASE_URL         postgres://app:[hidden]@db:5432/strata
---database-read-url  DATABASE_READ_URL    postgres://app:[hidden]@standby:5432/strata
---pool-size          DATABASE_POOL_SIZE   10
---strategy           STRATA_STRATEGY      stamped
---ttl                STRATA_TTL           1m0s
---redis-url          REDIS_URL            rediss://:[hidden]@cache:6379/0
---views-l1-bytes     VIEWS_L1_BYTES       33554432
---data-l1-bytes      DATA_L1_BYTES        33554432
---log-level          LOG_LEVEL            info
---log-format         LOG_FORMAT           json
+	want := `--http-addr              HTTP_ADDR              127.0.0.1:8080
+--api-tokens             API_TOKENS             [hidden]
+--read-rate              READ_RATE              0
+--write-rate             WRITE_RATE             0
+--trusted-proxies        TRUSTED_PROXIES        
+--lab                    STRATA_LAB             false
+--audit-interval         AUDIT_INTERVAL         1s
+--slow-request           SLOW_REQUEST           1s
+--admin-addr             ADMIN_ADDR             127.0.0.1:8081
+--database-url           DATABASE_URL           postgres://app:[hidden]@db:5432/strata
+--database-read-url      DATABASE_READ_URL      postgres://app:[hidden]@standby:5432/strata
+--pool-size              DATABASE_POOL_SIZE     10
+--strategy               STRATA_STRATEGY        stamped
+--ttl                    STRATA_TTL             1m0s
+--redis-url              REDIS_URL              rediss://:[hidden]@cache:6379/0
+--views-l1-bytes         VIEWS_L1_BYTES         33554432
+--data-l1-bytes          DATA_L1_BYTES          33554432
+--max-loads              MAX_LOADS              64
+--shared-max-age         SHARED_MAX_AGE         1s
+--stale-while-revalidate STALE_WHILE_REVALIDATE 1s
+--stale-if-error         STALE_IF_ERROR         5m0s
+--revalidation-rate      REVALIDATION_RATE      10
+--log-level              LOG_LEVEL              info
+--log-format             LOG_FORMAT             json
 `
 	if diff := cmp.Diff(out, want); diff != "" {
 		t.Errorf("printed (-got +want):\n%s", diff)
@@ -147,16 +170,40 @@ func TestSecretsOfAConfigAreInNoWayOfPrintingIt(t *testing.T) {
 	}
 }
 
-func TestTokensAreReadByName(t *testing.T) {
-	got, err := HTTPConfig{APITokens: "alice:s3cret, bob:t0ken=="}.Tokens()
+func TestTokenThatIsMadeIsTheOneThatIsConfigured(t *testing.T) {
+	code, out, errOut := strata(t, nil, "token", "alice", "--scopes", "listings:write")
+	fields := strings.Fields(out)
+	if code != 0 || errOut != "" || len(fields) < 4 || fields[0] != "token" || fields[2] != "API_TOKENS" {
+		t.Fatalf("exit code %d, %q, %q", code, out, errOut)
+	}
+	got, err := HTTPConfig{APITokens: Secret(fields[3] + ", bob:listings:delete+listings:delete:" + hash)}.Tokens()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(got, map[string]string{"alice": "s3cret", "bob": "t0ken=="}); diff != "" {
+	bob := httpapi.Token{Name: "bob", Scopes: []httpapi.Scope{httpapi.ScopeDelete}}
+	for i := range bob.Hash {
+		bob.Hash[i] = []byte{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}[i%8]
+	}
+	want := []httpapi.Token{{Name: "alice", Scopes: []httpapi.Scope{httpapi.ScopeWrite}, Hash: sha256.Sum256([]byte(fields[1]))}, bob}
+	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("tokens (-got +want):\n%s", diff)
+	}
+	if _, again, _ := strata(t, nil, "token", "alice"); strings.Fields(again)[1] == fields[1] {
+		t.Error("the same token twice")
 	}
 	if got, err := (HTTPConfig{}).Tokens(); err != nil || len(got) != 0 {
 		t.Errorf("no tokens are read as %v, %v", got, err)
+	}
+}
+
+func TestShellsCompleteEveryCommand(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		code, out, _ := strata(t, nil, "completion", shell)
+		for _, word := range []string{"serve", "token", "admin-addr", "stamped"} {
+			if code != 0 || !strings.Contains(out, word) {
+				t.Errorf("%s: exit code %d, or no %s in what is completed", shell, code, word)
+			}
+		}
 	}
 }
 

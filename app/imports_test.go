@@ -22,10 +22,11 @@ var mayImport = map[string][]string{
 	"app/cache":     {"app/freshness", "app/telemetry"},
 	"app/listing":   {"app/cache", "app/freshness", "app/telemetry"},
 	"app/postgres":  {"app/listing", "app/freshness", "app/telemetry"},
+	"app/ratelimit": {"app/cache", "app/telemetry"}, // the former for its way to Redis
 	"app/viewcache": {"app/cache", "app/freshness", "app/telemetry"},
-	"app/httpapi":   {"app/listing", "app/viewcache", "app/cache", "app/freshness", "app/telemetry"}, // the last but one for what a request asks of the caches
+	"app/httpapi":   {"app/listing", "app/viewcache", "app/ratelimit", "app/cache", "app/freshness", "app/telemetry"}, // the last but two for what a request asks of the caches
 	"app": {
-		"app/telemetry", "app/freshness", "app/cache", "app/listing", "app/postgres", "app/viewcache", "app/httpapi",
+		"app/telemetry", "app/freshness", "app/cache", "app/listing", "app/postgres", "app/viewcache", "app/ratelimit", "app/httpapi",
 	},
 }
 
@@ -42,6 +43,7 @@ var keepTo = map[string][]string{
 	"github.com/gofiber/fiber":                                {"app/viewcache", "app/httpapi"},
 	"github.com/valyala/fasthttp":                             {"app/viewcache", "app/httpapi"},
 	"github.com/danielgtaylor/huma":                           {"app/httpapi"},
+	"github.com/go-json-experiment/json":                      {"app/httpapi"},
 	"github.com/alecthomas/kong":                              {"app"},
 }
 

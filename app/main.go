@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,10 @@ type commandLine struct {
 	Seed    seedCommand    `cmd:"" help:"Fill the database with made-up listings."`
 	Health  healthCommand  `cmd:"" help:"Ask a running service whether it is ready."`
 	Config  configCommand  `cmd:"" help:"Print the configuration that serve would run with, without secrets."`
+	Token   tokenCommand   `cmd:"" help:"Make a token that allows writes: print it, once, and the line that configures it."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that lets a shell complete commands and flags."`
 }
 
 func main() {
@@ -77,6 +81,7 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return fail(exitUsage, fmt.Errorf("%w (strata --help tells more)", err))
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(parser.Model)
 	err = command.Run(streams{out, errOut})
 	var usage usageError
 	switch {
@@ -237,6 +242,6 @@ type versionCommand struct{}
 
 // Run prints the version.
 func (versionCommand) Run(std streams) error {
-	_, err := fmt.Fprintf(std.out, "strata %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(std.out, "strata %s (revision %s, %s, %s/%s)\n", version, cmp.Or(revision, telemetry.Revision()), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -74,7 +75,11 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	server := httpapi.New(cfg.api(tokens), listings, views, layers, ledger, tel)
+	proxies, err := cfg.HTTP.TrustedProxies()
+	if err != nil {
+		return err
+	}
+	server := httpapi.New(cfg.api(tokens, proxies), listings, views, layers, ledger, tel)
 
 	// A change climbs the same stack: the feed writes what it reads into the ledger, and every layer asks the ledger.
 	feed := postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel)
@@ -97,6 +102,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	if judging {
 		working.Go(func() error { return feed.Run(feeding) })
 	}
+	working.Go(func() error { return db.RunPruning(feeding, tel.Log) })
 	admin.SetStarted()
 	tel.Log.InfoContext(ctx, "serving", "http", public.Addr().String(), "admin", private.Addr().String(), "strategy", cfg.Cache.Strategy)
 
@@ -116,12 +122,15 @@ func (c Config) layers() cache.Config {
 	return cache.Config{
 		Strategy: strategy, Lab: c.HTTP.Lab, TTL: c.Cache.TTL,
 		RedisURL:     string(c.Cache.RedisURL),
-		ViewsL1Bytes: uint64(c.Cache.ViewsL1Bytes), DataL1Bytes: uint64(c.Cache.DataL1Bytes),
+		ViewsL1Bytes: uint64(c.Cache.ViewsL1Bytes), DataL1Bytes: uint64(c.Cache.DataL1Bytes), MaxLoads: c.Cache.MaxLoads,
 	}
 }
 
-func (c Config) api(tokens map[string]string) httpapi.Config {
-	api := httpapi.Config{Tokens: tokens, Version: c.Version, AuditInterval: c.HTTP.AuditInterval, SlowRequest: c.HTTP.SlowRequest, RevalidationRate: c.Views.revalidations()}
+func (c Config) api(tokens []httpapi.Token, proxies []netip.Prefix) httpapi.Config {
+	api := httpapi.Config{
+		Tokens: tokens, ReadRate: c.HTTP.ReadRate, WriteRate: c.HTTP.WriteRate, TrustedProxies: proxies,
+		RevalidationRate: c.Views.revalidations(), AuditInterval: c.HTTP.AuditInterval, SlowRequest: c.HTTP.SlowRequest,
+	}
 	if api.AuditInterval == 0 {
 		api.AuditInterval = -1 // none, there
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
 
+	"strata/app/httpapi"
 	"strata/app/listing"
 	"strata/app/postgres"
 	"strata/deploy/local"
@@ -86,10 +87,10 @@ const writeToken = "testing-token"
 func serve(t testing.TB, databaseURL string, change ...func(*Config)) *service {
 	t.Helper()
 	cfg := Config{
-		HTTP:     HTTPConfig{Addr: "127.0.0.1:0", APITokens: "tester:" + writeToken},
+		HTTP:     HTTPConfig{Addr: "127.0.0.1:0", APITokens: Secret(tokenEntry("tester", httpapi.Scopes(), writeToken))},
 		Admin:    AdminConfig{Addr: "127.0.0.1:0"},
 		Postgres: PostgresConfig{URL: URL(databaseURL), PoolSize: 8},
-		Cache:    CacheConfig{Strategy: "stamped", TTL: time.Minute, RedisURL: URL(stack.RedisURL), ViewsL1Bytes: 32 << 20, DataL1Bytes: 32 << 20},
+		Cache:    CacheConfig{Strategy: "stamped", TTL: time.Minute, RedisURL: URL(stack.RedisURL), ViewsL1Bytes: 32 << 20, DataL1Bytes: 32 << 20, MaxLoads: 64},
 		Log:      LogConfig{Level: "info", Format: "json"},
 		Version:  "test",
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -42,7 +43,7 @@ func startService(ctx context.Context, stack *local.Stack, binary, strategy, dir
 	command.Env = append(quietEnvironment(),
 		"HTTP_ADDR="+addresses[0], "ADMIN_ADDR="+addresses[1], "DATABASE_URL="+stack.DatabaseURL, "REDIS_URL="+stack.RedisURL,
 		"AUDIT_INTERVAL=0", // its queries would be charged to the strategy
-		"STRATA_STRATEGY="+strategy, "STRATA_TTL="+ttl.String(), "API_TOKENS=laboratory:"+s.token, "LOG_LEVEL=warn")
+		"STRATA_STRATEGY="+strategy, "STRATA_TTL="+ttl.String(), "API_TOKENS="+allow("laboratory", s.token), "LOG_LEVEL=warn")
 	if s.process, err = stack.Launch(command); err != nil {
 		return nil, fmt.Errorf("starting the service: %w", err)
 	}
@@ -51,6 +52,11 @@ func startService(ctx context.Context, stack *local.Stack, binary, strategy, dir
 		return nil, fmt.Errorf("starting the service with strategy %s: %w; its log: %s", strategy, err, logPath)
 	}
 	return s, nil
+}
+
+// allow returns the setting that lets whoever has the token change listings: the service is told a hash only.
+func allow(name, token string) string {
+	return fmt.Sprintf("%s:listings:write:%x", name, sha256.Sum256([]byte(token)))
 }
 
 // ready returns when the service says that it is ready.

@@ -24,6 +24,7 @@ type Class[K comparable, V any] struct {
 	Level Level          // Data unless said otherwise
 	Share float64        // of the level's L1 bytes, 0 to 1; all of them
 	TTL   time.Duration  // of an entry of strategy Stamped, give or take a tenth; 10 min
+	Loads int            // at most so many of Config.MaxLoads at once, for what is dear to load; all of them. Not used at level Views
 	Key   func(K) string // different keys, different strings
 
 	// Load asks the origin. With strategy Stamped it must tell freshness.Depend what it read; a value without a stamp is not kept.
@@ -42,6 +43,7 @@ type Layered[K comparable, V any] struct {
 	metrics *classMetrics
 	l1      [strategies]*otter.Cache[K, *entry[V]] // nil for strategies without L1 at this level
 	flights flights[V]
+	limit   *limit // of this class alone; nil without
 }
 
 // New returns the cache of a class.
@@ -55,6 +57,10 @@ func New[K comparable, V any](layers *Layers, class Class[K, V]) *Layered[K, V] 
 		class.Decode = func(b []byte) (v V, err error) { return v, json.Unmarshal(b, &v) }
 	}
 	c := &Layered[K, V]{class: class, layers: layers, metrics: layers.metrics.forClass(class.Level, class.Name, layers.Uses)}
+	if class.Level == Data && class.Loads > 0 {
+		c.limit = newLimit(class.Loads, layers.cfg.LoadWait)
+		layers.metrics.limited(class.Name, c.limit)
+	}
 	for _, s := range Strategies() {
 		if l1, _ := s.keeps(class.Level); l1 && layers.Uses(s) {
 			c.l1[s] = c.newL1()
@@ -500,9 +506,14 @@ func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V,
 	if r.strategy == Stamped && !r.bypass {
 		ctx, collector = freshness.Collect(ctx)
 	}
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return nil, asOf, sc, err
+	}
 	start := time.Now()
 	e = new(entry[V])
 	e.value, err = guarded(ctx, c.class.Level, load)
+	leave()
 	if c.class.Absent != nil && errors.Is(err, c.class.Absent) {
 		e.absent, err = true, nil
 	}

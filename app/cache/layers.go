@@ -33,6 +33,8 @@ type Config struct {
 	// FleetWait is the most that a read waits for another replica's load of the same value before it loads the value too, with strategy
 	// Stamped; usually it is twice the time of a load. 200 ms; negative: it does not wait, and no replica tells the others.
 	FleetWait time.Duration
+	MaxLoads int           // of all classes at once; 64: some times the usual pool's connections, so that a free one is taken at once
+	LoadWait time.Duration // a load may wait for its turn; 1 s: then ErrOverloaded
 }
 
 func (c Config) withDefaults() Config {
@@ -44,6 +46,8 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.LoadTimeout, 10*time.Second)
 	orDefault(&c.StaleIfError, 5*time.Minute)
 	orDefault(&c.FleetWait, 200*time.Millisecond)
+	orDefault(&c.MaxLoads, 64)
+	orDefault(&c.LoadWait, time.Second)
 	return c
 }
 
@@ -61,6 +65,7 @@ type Layers struct {
 	tel        *telemetry.Telemetry
 	metrics    *metrics
 	l2         *l2 // nil without Redis
+	limit      *limit
 	background sync.WaitGroup
 
 	mu  sync.Mutex
@@ -71,7 +76,8 @@ type Layers struct {
 // that cannot be one.
 func NewLayers(cfg Config, ledger *freshness.Ledger, tel *telemetry.Telemetry) (*Layers, error) {
 	cfg = cfg.withDefaults()
-	l := &Layers{cfg: cfg, ledger: ledger, tel: tel, metrics: newMetrics(tel.Registry, cfg)}
+	l := &Layers{cfg: cfg, ledger: ledger, tel: tel, metrics: newMetrics(tel.Registry, cfg), limit: newLimit(cfg.MaxLoads, cfg.LoadWait)}
+	l.metrics.limited("all", l.limit)
 	tel.Registry.MustRegister(newL1Collector(l))
 	if cfg.RedisURL == "" {
 		return l, nil
@@ -84,6 +90,9 @@ func NewLayers(cfg Config, ledger *freshness.Ledger, tel *telemetry.Telemetry) (
 	tel.Registry.MustRegister(telemetry.NewPoolCollector("redis", store.poolStats))
 	return l, nil
 }
+
+// MaxLoads returns how many loads may run at once.
+func (l *Layers) MaxLoads() int { return l.cfg.MaxLoads }
 
 // Lab reports whether requests may choose their strategy.
 func (l *Layers) Lab() bool { return l.cfg.Lab }

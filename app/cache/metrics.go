@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"sync"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -10,6 +12,7 @@ import (
 type observer = prometheus.Observer
 
 type metrics struct {
+	loadsAtOnce *loadsCollector
 	requests    *prometheus.CounterVec // level, layer, class, outcome, strategy
 	loads       *prometheus.CounterVec // class, result
 	loadSeconds *prometheus.HistogramVec
@@ -24,6 +27,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 	auto := promauto.With(reg)
 	m := &metrics{
+		loadsAtOnce: newLoadsCollector(),
 		requests: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: telemetry.MetricCacheRequests,
 			Help: "Reads of a cache layer by what it said. Hit ratio of a layer: hit / (hit+miss+expired+invalidated+stale); never average layers.",
@@ -71,7 +75,45 @@ func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 		info.WithLabelValues(s.String()).Set(0)
 	}
 	info.WithLabelValues(cfg.Strategy.String()).Set(1)
+	reg.MustRegister(m.loadsAtOnce)
 	return m
+}
+
+// limited makes a limit of loads known to whoever scrapes. class is all for the process's.
+func (m *metrics) limited(class string, l *limit) {
+	m.loadsAtOnce.mu.Lock()
+	defer m.loadsAtOnce.mu.Unlock()
+	m.loadsAtOnce.limits[class] = l
+}
+
+// loadsCollector says how far the limits of loads are used when it is scraped: counting them up and down would cost each load twice.
+type loadsCollector struct {
+	inFlight, limit *prometheus.Desc
+
+	mu     sync.Mutex
+	limits map[string]*limit // by class
+}
+
+func newLoadsCollector() *loadsCollector {
+	class := []string{telemetry.LabelClass}
+	return &loadsCollector{
+		inFlight: prometheus.NewDesc(telemetry.MetricCacheLoadsInFlight, "Loads from the origin under way. At its limit, further ones wait, and are shed with 503 before long: the database is too slow, or too little is kept.", class, nil),
+		limit:    prometheus.NewDesc(telemetry.MetricCacheLoadsLimit, "Loads from the origin that may be under way at once.", class, nil),
+		limits:   make(map[string]*limit),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *loadsCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.inFlight; ch <- c.limit }
+
+// Collect implements prometheus.Collector.
+func (c *loadsCollector) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for class, l := range c.limits {
+		ch <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64(len(l.places)), class)
+		ch <- prometheus.MustNewConstMetric(c.limit, prometheus.GaugeValue, float64(cap(l.places)), class)
+	}
 }
 
 // classMetrics are the children that one class needs, looked up once so that no request has to.

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,49 +10,81 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// localWriter is the Fiber local that holds the name of who writes.
-const localWriter = "strata.writer"
+// Scope is what a token allows.
+type Scope string
 
-// writer is somebody who may write. Tokens are kept as hashes: all are then equally long, and a dump of the memory shows none.
-type writer struct {
-	name string
-	hash [sha256.Size]byte
+// The scopes.
+const (
+	ScopeWrite  Scope = "listings:write"  // create, replace and change listings
+	ScopeDelete Scope = "listings:delete" // delete listings
+)
+
+// Scopes returns all scopes.
+func Scopes() []Scope { return []Scope{ScopeWrite, ScopeDelete} }
+
+// Token is somebody's right to write. The token itself is not kept: its SHA-256 is as good to compare with, and whoever reads the configuration or the
+// memory cannot write with it. Not bcrypt or its like: they make guessing passwords slow, and there is nothing to guess in 256 random bits; what they
+// would do is hand everybody who sends nonsense 50 ms of this service's processor time.
+type Token struct {
+	Name   string // of its owner: in the log, and whose idempotency keys and rate it uses
+	Scopes []Scope
+	Hash   [sha256.Size]byte
 }
 
-func writersOf(tokens map[string]string) []writer {
-	var all []writer
-	for _, name := range slices.Sorted(maps.Keys(tokens)) {
-		all = append(all, writer{name, sha256.Sum256([]byte(tokens[name]))})
+// localToken is the name of the Fiber local that holds the *Token of who asks.
+const localToken = "strata.token"
+
+// authorize returns a handler that lets a request pass if it has a token with the scope.
+func (s *Server) authorize(scope Scope) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		if len(s.cfg.Tokens) == 0 {
+			return &failure{status: 403, detail: "The service was configured without tokens, so nobody may write."}
+		}
+		token, err := s.tokenOf(c)
+		if err != nil {
+			if limited := s.limit(c, s.writeRate); limited != nil { // else whoever has no token could make us write a log line each
+				return limited
+			}
+			return err
+		}
+		if !slices.Contains(token.Scopes, scope) {
+			return &failure{status: 403, slug: "insufficient-scope", detail: "The token lacks the scope " + string(scope) + ".",
+				header: http.Header{"Www-Authenticate": {`Bearer realm="strata", error="insufficient_scope", scope="` + string(scope) + `"`}}}
+		}
+		return c.Next()
 	}
-	return all
 }
 
-// authorize lets a write pass if it has the token of a writer.
-func (s *Server) authorize(c *fiber.Ctx) error {
-	if len(s.writers) == 0 {
-		return &failure{status: 403, detail: "The service was configured without tokens, so nobody may write."}
+// tokenOf returns the token that the request has, or the failure of one that has none that is known.
+func (s *Server) tokenOf(c *fiber.Ctx) (*Token, error) {
+	if token, ok := c.Locals(localToken).(*Token); ok {
+		return token, nil
 	}
-	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
-	token = strings.TrimSpace(token)
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return &failure{status: 401, detail: "A write needs a bearer token.", header: http.Header{"Www-Authenticate": {`Bearer realm="strata"`}}}
+	fields := c.Request().Header.PeekAll(fiber.HeaderAuthorization)
+	if len(fields) > 1 {
+		return nil, badHeader(fiber.HeaderAuthorization, "", "must be there once")
 	}
-	name, ok := s.writerOf(token)
-	if !ok {
-		return &failure{status: 401, detail: "The bearer token is not one that this service knows.",
+	scheme, secret, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	secret = strings.TrimSpace(secret)
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return nil, &failure{status: 401, detail: "A write needs a bearer token.", header: http.Header{"Www-Authenticate": {`Bearer realm="strata"`}}}
+	}
+	token := s.find(secret)
+	if token == nil {
+		return nil, &failure{status: 401, detail: "The bearer token is not one that this service knows.",
 			header: http.Header{"Www-Authenticate": {`Bearer realm="strata", error="invalid_token"`}}}
 	}
-	c.Locals(localWriter, name)
-	return c.Next()
+	c.Locals(localToken, token)
+	return token, nil
 }
 
-// writerOf compares with all tokens in constant time, so that the time tells nothing about any.
-func (s *Server) writerOf(token string) (name string, ok bool) {
-	hash := sha256.Sum256([]byte(token))
-	for i := range s.writers {
-		if subtle.ConstantTimeCompare(hash[:], s.writers[i].hash[:]) == 1 {
-			name, ok = s.writers[i].name, true
+// find compares with all tokens in constant time, so that the time tells nothing about any.
+func (s *Server) find(secret string) (found *Token) {
+	hash := sha256.Sum256([]byte(secret))
+	for i := range s.cfg.Tokens {
+		if subtle.ConstantTimeCompare(hash[:], s.cfg.Tokens[i].Hash[:]) == 1 {
+			found = &s.cfg.Tokens[i]
 		}
 	}
-	return name, ok
+	return found
 }

@@ -51,7 +51,7 @@ func (w *wire) ask(t testing.TB, method, path string, lines ...string) reply {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: strata.test\r\nConnection: close\r\n%s\r\n", method, path, joined(lines)); err != nil {
+	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: strata.test\r\nConnection: close\r\n%s\r\n", method, path, withLineEnds(lines)); err != nil {
 		t.Fatal(err)
 	}
 	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
@@ -66,7 +66,7 @@ func (w *wire) ask(t testing.TB, method, path string, lines ...string) reply {
 	return reply{res.StatusCode, res.Header, string(body)}
 }
 
-func joined(lines []string) string {
+func withLineEnds(lines []string) string {
 	var b strings.Builder
 	for _, line := range lines {
 		b.WriteString(line + "\r\n")

@@ -108,7 +108,7 @@ func echo() *Server {
 		}
 		return c.Next()
 	})
-	api := humafiber.New(s.app, huma.Config{OpenAPI: describe("test"), Formats: formats(), DefaultFormat: typeJSON})
+	api := humafiber.New(s.app, huma.Config{OpenAPI: describe(), Formats: formats(), DefaultFormat: typeJSON})
 	op := huma.Operation{Method: http.MethodGet, Path: "/v1/listings", Parameters: searchParams()}
 	add(s, api, op, func(_ context.Context, c *fiber.Ctx) (*output, error) {
 		q, err := queryOf(c)

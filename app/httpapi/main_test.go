@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -33,7 +34,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // stack starts the Postgres of all tests in this package when the first of them needs it. Each test has its own database in it.
 var stack = sync.OnceValues(func() (*local.Stack, error) {
-	return local.Start(context.Background(), local.Config{NoRedis: true, Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
+	return local.Start(context.Background(), local.Config{Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
 })
 
 var stackUsed bool
@@ -52,12 +53,31 @@ func TestMain(m *testing.M) {
 type service struct {
 	*Server
 	owner *pgx.Conn // the database as its owner
-	log   *bytes.Buffer
+	log   *lockedBuffer
+}
+
+// lockedBuffer is a log that may be read while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+// String returns what was logged.
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 const testToken = "correct-horse"
 
-func newService(t testing.TB, cfg cache.Config) *service {
+func newService(t testing.TB, cfg cache.Config, change ...func(*Config)) *service {
 	t.Helper()
 	stackUsed = true
 	postgresStack, err := stack()
@@ -71,7 +91,7 @@ func newService(t testing.TB, cfg cache.Config) *service {
 	if err := postgres.Migrate(t.Context(), ownerURL, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	s := &service{owner: connect(t, ownerURL), log: new(bytes.Buffer)}
+	s := &service{owner: connect(t, ownerURL), log: new(lockedBuffer)}
 	s.exec(t, `INSERT INTO cities VALUES
 		('lisbon', 'Lisbon', 'Lisboa', 'PT', 38.72, -9.14), ('porto', 'Porto', 'Norte', 'PT', 41.15, -8.61), ('faro', 'Faro', 'Algarve', 'PT', 37.02, -7.93)`)
 	s.exec(t, `INSERT INTO agents (name, email, phone) VALUES ('Ann', 'ann@example.com', '1'), ('Bob', 'bob@example.com', '2')`)
@@ -98,8 +118,15 @@ func newService(t testing.TB, cfg cache.Config) *service {
 	if layers.Uses(cache.Stamped) {
 		feed(t, postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel), ledger)
 	}
-	s.Server = New(Config{Tokens: map[string]string{"tester": testToken, "other": "battery-staple"}, Version: "test"},
-		listing.NewService(db, layers, ledger), viewcache.New(viewcache.Config{SharedMaxAge: time.Second, StaleWhileRevalidate: time.Second, StaleIfError: 5 * time.Minute}, layers, tel), layers, ledger, tel)
+	settings := Config{Tokens: []Token{
+		{"tester", Scopes(), sha256.Sum256([]byte(testToken))}, {"other", Scopes(), sha256.Sum256([]byte("battery-staple"))},
+		{"editor", []Scope{ScopeWrite}, sha256.Sum256([]byte("no-deleting"))},
+	}}
+	for _, c := range change {
+		c(&settings)
+	}
+	shared := viewcache.Config{SharedMaxAge: time.Second, StaleWhileRevalidate: time.Second, StaleIfError: 5 * time.Minute}
+	s.Server = New(settings, listing.NewService(db, layers, ledger), viewcache.New(shared, layers, tel), layers, ledger, tel)
 	return s
 }
 

@@ -17,7 +17,7 @@ var methods = [...]string{"_OTHER", "GET", "HEAD", "POST", "PUT", "PATCH", "DELE
 
 // statuses are those that this server answers with.
 var statuses = [...]int{
-	200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 431, 500, 501, 502, 503, 504,
+	200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 431, 500, 501, 502, 503, 504,
 }
 
 // sources is how many telemetry.Sources there are.
@@ -31,7 +31,8 @@ type metrics struct {
 	duration  *prometheus.HistogramVec
 	active    [len(methods)]prometheus.Gauge
 	answers   [sources][strategies]prometheus.Counter
-	refusals  refusedCounters
+	refused   [reasons]prometheus.Counter
+	once      [onceResults]prometheus.Counter
 	routes    map[string]*route // by the path as Fiber knows it
 	unmatched *route
 	status    [600]uint8 // its place among statuses, plus 1
@@ -58,7 +59,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		duration: auto.NewHistogramVec(telemetry.LatencyHistogram(telemetry.MetricHTTPDuration,
 			"Time from a request's arrival to its answer being ready. Slow with source postgres: the database; slow with a hit: this process has too little CPU."),
 			[]string{telemetry.LabelMethod, telemetry.LabelRoute, telemetry.LabelStatus, telemetry.LabelStrategy}),
-		refusals:  newRefusedCounters(reg),
+		refused:   newRefused(reg),
+		once:      newOnce(reg),
 		routes:    make(map[string]*route),
 		unmatched: new(route),
 	}

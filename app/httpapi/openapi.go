@@ -7,12 +7,15 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
+// apiVersion is the description's. What the service was built from is nobody's business on the public port; the admin port and the command line tell.
+const apiVersion = "1.0.0"
+
 // describe returns the description of the API without its operations, which huma adds.
-func describe(version string) *huma.OpenAPI {
+func describe() *huma.OpenAPI {
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
-			Title: "Strata", Version: version,
+			Title: "Strata", Version: apiVersion,
 			Description: "Property listings, served through cache layers that can be seen: every answer to a read says where it came from and how fresh it is.",
 		},
 		Tags: []*huma.Tag{

@@ -31,7 +31,7 @@ func newStoreless(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	var nowhere struct{ listing.Store } // not a stand-in: whoever asks it gets a nil dereference
-	return New(Config{Version: "test"}, listing.NewService(nowhere, layers, ledger), viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, tel)
+	return New(Config{}, listing.NewService(nowhere, layers, ledger), viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, tel)
 }
 
 func TestDescriptionIsTheGoldenOne(t *testing.T) {

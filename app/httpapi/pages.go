@@ -41,8 +41,7 @@ func (s *Server) page(path, contentType string, body func(*fiber.Ctx) []byte) {
 			return fiber.ErrNotFound
 		}
 		c.Set(fiber.HeaderContentType, contentType)
-		c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; style-src 'unsafe-inline'")
-		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+		c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		c.Response().SetBodyRaw(page)
 		return nil
 	})

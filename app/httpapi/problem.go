@@ -7,11 +7,13 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
+	"strata/app/cache"
 	"strata/app/listing"
 )
 
@@ -20,7 +22,7 @@ const (
 	problemType = "application/problem+json"
 )
 
-// kind is a type of problem. There is one for each status, and its URI can be looked up.
+// kind is a type of problem. There is at least one for each status, and its URI can be looked up.
 type kind struct {
 	status int
 	slug   string // the last part of the type's URI
@@ -34,25 +36,31 @@ func kinds() []kind {
 		{400, "bad-request", "The request cannot be understood", "It is not HTTP, its body is not JSON, or a header field does not have the form that it must have. Sending it again as it is will not help."},
 		{401, "unauthorized", "A bearer token is needed", "Writes need the field Authorization: Bearer followed by a token that this service was configured with."},
 		{403, "writes-disabled", "Writes are switched off", "The service was configured without tokens, so nobody may write."},
+		{403, "insufficient-scope", "The token does not allow this", "The token is known, and lacks the scope that WWW-Authenticate names."},
 		{404, "not-found", "There is no such thing", "The path leads nowhere, or the listing or city that it names does not exist."},
 		{405, "method-not-allowed", "The method is not allowed here", "The field Allow of the answer lists the methods that are."},
 		{406, "not-acceptable", "No form of the answer is acceptable", "Accept-Encoding refuses identity, and with it gzip, br and zstd: there is no other form. Leave the field out, or name one of them."},
 		{408, "request-timeout", "The request took too long to arrive", "Send it faster, or in a smaller form."},
 		{409, "conflict", "Somebody else changed it at the same time", "The change was not made. Read the listing and try again."},
+		{409, "request-in-progress", "A request with this Idempotency-Key is under way", "Its answer is not known yet. Send the request again after what Retry-After says, with the same key and body."},
 		{412, "precondition-failed", "It is not what the request expects it to be", "The listing has changed since the ETag in If-Match was issued. Read it, decide anew, and try again."},
 		{413, "content-too-large", "The body is too large", "A body may have 1 MiB."},
 		{414, "uri-too-long", "The URL is too long", "Path and query may have 2,048 bytes."},
 		{415, "unsupported-media-type", "The body has the wrong type", "Bodies are application/json, those of PATCH also application/merge-patch+json, and none is compressed."},
 		{422, "invalid", "Some values are not valid", "The member errors lists every one: where it is and what it must be."},
+		{422, "idempotency-mismatch", "The Idempotency-Key was used for another request", "The same token has sent it with another body. Nothing was done. A new request needs a new key; a retry has the same body, byte by byte."},
+		{428, "precondition-required", "The request must say what it replaces", "A PUT needs If-Match with the ETag of the listing that its sender has seen, so that nobody's change is overwritten unseen."},
+		{429, "rate-limited", "The client asks too often", "The fields RateLimit-Policy and RateLimit say how often it may. Try again after what Retry-After says."},
 		{431, "header-too-large", "The header is too large", "All header fields and the request line together may have 8 KiB."},
 		{501, "not-implemented", "The method is unknown", "The service does not know this method for any resource."},
 		{503, "unavailable", "The service cannot answer now", "The database cannot be reached and no cached answer may stand in for it. The field Retry-After says when to try again."},
+		{503, "overloaded", "The service has too much to do", "As many reads of the database are under way as it may have. This one was turned away rather than made to wait. Try again after what Retry-After says."},
 		{504, "timeout", "The answer took too long", "The database did not answer in time. A read can be tried again; of a write look first whether it happened."},
 		{500, "internal", "Something went wrong here", "The log of the service knows more. It is not the request's fault."},
 	}
 }
 
-// kindOf returns the type of problem for a status.
+// kindOf returns the type of problem for a status that no more is known of.
 func kindOf(status int) kind {
 	all := kinds()
 	for _, k := range all {
@@ -70,6 +78,7 @@ func kindOf(status int) kind {
 // failure is an error as its client will read it.
 type failure struct {
 	status int
+	slug   string // of the type of problem, where it is not the status' first
 	detail string
 	errors []*huma.ErrorDetail
 	header http.Header // more for the answer's header; nil mostly
@@ -99,6 +108,12 @@ func failed(err error) *failure {
 		return invalid(&huma.ErrorDetail{Location: "query.cursor", Message: "must be the value of next from a page in the same order"})
 	case errors.Is(err, listing.ErrNotFound):
 		return &failure{status: 404, detail: "What the path names does not exist."}
+	case errors.Is(err, listing.ErrKeyReused):
+		return &failure{status: 422, slug: "idempotency-mismatch", detail: "This Idempotency-Key came with another body before."}
+	case errors.Is(err, listing.ErrInProgress):
+		return &failure{status: 409, slug: "request-in-progress", detail: "A request with this Idempotency-Key is under way.", header: http.Header{"Retry-After": {"1"}}}
+	case errors.Is(err, cache.ErrOverloaded):
+		return &failure{status: 503, slug: "overloaded", detail: "Too many reads of the database are under way.", header: http.Header{"Retry-After": {"1"}}}
 	case errors.Is(err, listing.ErrConflict):
 		return &failure{status: 409, detail: "The listing was changed by somebody else at the same time."}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -135,19 +150,45 @@ func badHeader(name, value, must string) *failure {
 		errors: []*huma.ErrorDetail{{Location: "header." + name, Message: must, Value: shown(value)}}}
 }
 
-// shown is the part of a bad value that is shown to its sender, copied: it may be long, and may be Fiber's buffer.
+// shown is the part of a bad value that an error says, copied: it may be long, and may be Fiber's buffer. It goes no further than model.
 func shown(value string) string {
 	const most = 100
 	return strings.ToValidUTF8(strings.Clone(value[:min(len(value), most)]), "\uFFFD")
 }
 
+// kind returns the type of problem.
+func (f *failure) kind() kind {
+	if all := kinds(); f.slug != "" {
+		if i := slices.IndexFunc(all, func(k kind) bool { return k.slug == f.slug }); i >= 0 {
+			return all[i]
+		}
+	}
+	return kindOf(f.status)
+}
+
 func (f *failure) model() *huma.ErrorModel {
-	k := kindOf(f.status)
-	model := &huma.ErrorModel{Type: problemPath + k.slug, Title: k.title, Status: f.status, Detail: f.detail, Errors: f.errors}
+	k := f.kind()
+	model := &huma.ErrorModel{Type: problemPath + k.slug, Title: k.title, Status: f.status, Detail: f.detail}
+	for _, e := range f.errors {
+		model.Errors = append(model.Errors, &huma.ErrorDetail{Location: location(e.Location), Message: e.Message})
+	}
 	if model.Detail == "" {
 		model.Detail = k.about
 	}
 	return model
+}
+
+// location returns where an error is, as a problem says it. The sender's own values are not in problems, and of its names only those that
+// could be ours: a document that repeats what it was sent is a tool for whoever makes somebody else send it.
+func location(text string) string {
+	where, name, _ := strings.Cut(text, ".")
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_-.[]", r)
+	}
+	if len(name) > 64 || strings.ContainsFunc(name, odd) {
+		return where
+	}
+	return text
 }
 
 // log tells the log of a failure that is ours.
@@ -181,9 +222,13 @@ func (s *Server) writeError(c *fiber.Ctx, err error) {
 }
 
 // humaError makes an error one that huma writes as we do.
-func (s *Server) humaError(ctx context.Context, err error) error {
+func (s *Server) humaError(ctx context.Context, c *fiber.Ctx, err error) error {
 	f := failed(err)
 	s.log(ctx, f)
+	noteProblem(c, f)
+	if errors.Is(err, cache.ErrOverloaded) {
+		c.Locals(localOverloaded, true)
+	}
 	if f.header != nil {
 		return huma.ErrorWithHeaders(f.model(), f.header)
 	}

@@ -62,15 +62,18 @@ func TestEachErrorHasItsStatusAndVolume(t *testing.T) {
 	}
 }
 
-func TestEachStatusHasOneTypeOfProblem(t *testing.T) {
+func TestEachStatusHasATypeOfProblem(t *testing.T) {
 	slugs, seen := map[string]bool{}, map[int]bool{}
 	for _, k := range kinds() {
-		if slugs[k.slug] || seen[k.status] || k.title == "" || k.about == "" || !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(k.slug) {
+		if slugs[k.slug] || k.title == "" || k.about == "" || !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(k.slug) {
 			t.Errorf("type of problem %+v is incomplete or there twice", k)
 		}
+		if !seen[k.status] && kindOf(k.status) != k {
+			t.Errorf("status %d has type %+v, want its first, %+v", k.status, kindOf(k.status), k)
+		}
 		slugs[k.slug], seen[k.status] = true, true
-		if kindOf(k.status) != k {
-			t.Errorf("status %d has type %+v, want %+v", k.status, kindOf(k.status), k)
+		if got := (&failure{status: k.status, slug: k.slug}).model(); got.Type != problemPath+k.slug || got.Status != k.status {
+			t.Errorf("a failure of type %s is described as %+v", k.slug, got)
 		}
 	}
 	if got := kindOf(418).status; got != 400 {

@@ -1,37 +1,57 @@
 package httpapi
 
 import (
+	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"strata/app/telemetry"
 )
 
-// The reasons for which something is refused to protect the service: the values of the label reason.
+// reason is why something was refused to protect the service from whoever wanted it.
+type reason uint8
+
 const (
-	refusedClientRate       = "client_rate"       // a client asks too often
-	refusedRevalidationRate = "revalidation_rate" // clients want answers past the caches too often; they were given what the caches hold
-	refusedLoads            = "loads"             // too much is being loaded at once
-	refusedBody             = "body"              // a body is too large
-	refusedHeader           = "header"            // header or URL are too large
-	refusedTimeout          = "timeout"           // a client takes too long to send its request
+	refusedClientRate       reason = iota // the client asks more often than it may
+	refusedRevalidationRate               // Cache-Control: no-cache is sent more often than it is honoured
+	refusedLoads                          // too many loads are under way
+	refusedBody                           // too large
+	refusedHeader                         // too large, or the URL is
+	refusedTimeout                        // the request took too long to arrive
+
+	reasons = iota
 )
 
-// refusals count what is refused, by reason.
-type refusedCounters map[string]prometheus.Counter
+var reasonNames = [reasons]string{"client_rate", "revalidation_rate", "loads", "body", "header", "timeout"}
 
-func newRefusedCounters(reg prometheus.Registerer) refusedCounters {
-	counters := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+func newRefused(reg prometheus.Registerer) (counters [reasons]prometheus.Counter) {
+	refused := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: telemetry.MetricRefused,
-		Help: "What was refused to protect the service. revalidation_rate is no lost request: it was answered from a cache although it asked for the origin. " +
-			"loads growing means that the database cannot keep up; the others mean that some client misbehaves.",
+		Help: "Requests, or what they asked for, that were refused to protect the service. loads: the database is the bottleneck. revalidation_rate is no lost request: it was answered from a cache although it asked for the origin. client_rate: see who it is before raising the rate.",
 	}, []string{telemetry.LabelReason})
-	r := make(refusedCounters)
-	for _, reason := range []string{refusedClientRate, refusedRevalidationRate, refusedLoads, refusedBody, refusedHeader, refusedTimeout} {
-		r[reason] = counters.WithLabelValues(reason)
+	for i, name := range reasonNames {
+		counters[i] = refused.WithLabelValues(name)
 	}
-	return r
+	return counters
 }
 
-// refused returns the counter of a reason.
-func (m *metrics) refused(reason string) prometheus.Counter { return m.refusals[reason] }
+// localOverloaded is the name of the Fiber local that tells count that a 503 is one of shedding.
+const localOverloaded = "strata.overloaded"
+
+// countRefusal counts an answer if it refuses something. An answer that an older view stood in for refuses nothing, so it is asked last.
+func (s *Server) countRefusal(c *fiber.Ctx, status int) {
+	switch status {
+	case fiber.StatusTooManyRequests:
+		s.metrics.refused[refusedClientRate].Inc()
+	case fiber.StatusServiceUnavailable:
+		if c.Locals(localOverloaded) != nil {
+			s.metrics.refused[refusedLoads].Inc()
+		}
+	case fiber.StatusRequestEntityTooLarge:
+		s.metrics.refused[refusedBody].Inc()
+	case fiber.StatusRequestURITooLong, fiber.StatusRequestHeaderFieldsTooLarge:
+		s.metrics.refused[refusedHeader].Inc()
+	case fiber.StatusRequestTimeout:
+		s.metrics.refused[refusedTimeout].Inc()
+	}
+}

@@ -39,6 +39,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 	audited := s.due(began)
 	method := methodIndex(c.Method())
 	s.metrics.active[method].Inc()
+	s.open(c)
 	var span trace.Span
 	if traceparent := c.Get("traceparent"); s.sampled(c, traceparent) {
 		span = s.startSpan(c, traceparent)
@@ -57,6 +58,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 
 // refuse answers what never came to serve: requests that are too large or not HTTP.
 func (s *Server) refuse(c *fiber.Ctx, err error) error {
+	s.open(c)
 	s.writeError(c, err)
 	forbidStoring(c)
 	s.count(c, s.metrics.unmatched, methodIndex(c.Method()), 0, nil)
@@ -81,6 +83,10 @@ func (s *Server) protect(c *fiber.Ctx) (err error) {
 	if err := s.prepare(c); err != nil {
 		return err
 	}
+	if isPreflight(c) {
+		preflight(c)
+		return nil
+	}
 	return c.Next()
 }
 
@@ -96,6 +102,7 @@ func (s *Server) prepare(c *fiber.Ctx) error {
 			}
 		}
 	}
+	s.name(c) // behind choose, which has contexts for those that say nothing yet
 	if xid := c.Get(headerSeen); xid != "" {
 		return s.awaitSeen(c, xid)
 	}
@@ -154,7 +161,7 @@ func (s *Server) revalidate(c *fiber.Ctx) error {
 	case s.revalidations.Allow():
 		c.SetUserContext(cache.Bypass(ctx))
 	default:
-		s.metrics.refused(refusedRevalidationRate).Inc()
+		s.metrics.refused[refusedRevalidationRate].Inc()
 	}
 	return c.Next()
 }
@@ -176,6 +183,9 @@ func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration,
 	strategy := s.layers.Strategy(ctx)
 	status := c.Response().StatusCode()
 	source := sourceOf(c, method, status)
+	if status >= fiber.StatusBadRequest {
+		s.countRefusal(c, status)
+	}
 	s.metrics.answers[source][strategy].Inc()
 	s.logAccess(ctx, r, method, status, took, source, strategy)
 	observer := s.metrics.observer(r, method, status, strategy)
@@ -244,7 +254,7 @@ func sourceOf(c *fiber.Ctx, method uint8, status int) telemetry.Source {
 	switch {
 	case status >= fiber.StatusBadRequest:
 		return telemetry.SourceError
-	case methods[method] == fiber.MethodGet || methods[method] == fiber.MethodHead:
+	case methods[method] == fiber.MethodGet || methods[method] == fiber.MethodHead || methods[method] == fiber.MethodOptions:
 		return telemetry.SourceViewL1 // the service's own pages: made once, kept in the process
 	}
 	return telemetry.SourcePostgres

@@ -16,7 +16,7 @@ import (
 // register adds all routes to the app.
 func (s *Server) register() {
 	api := humafiber.NewWithGroup(s.app, router{s.app, s}, huma.Config{
-		OpenAPI:       describe(s.cfg.Version),
+		OpenAPI:       describe(),
 		Formats:       formats(),
 		DefaultFormat: typeJSON,
 		Transformers:  []huma.Transformer{describeErrors},
@@ -44,10 +44,18 @@ func (r router) Add(method, path string, handlers ...fiber.Handler) fiber.Router
 	s.metrics.addRoute(path)
 	s.metrics.expect(method, path, slices.DeleteFunc(cache.Strategies(), func(other cache.Strategy) bool { return !s.layers.Uses(other) }))
 	if method != http.MethodGet {
-		return r.Router.Add(method, path, append([]fiber.Handler{s.authorize, s.bounded}, handlers...)...)
+		return r.Router.Add(method, path, append([]fiber.Handler{s.logged, s.authorize(scopeOf(method)), s.limited(s.writeRate), s.bounded}, handlers...)...)
 	}
 	view := s.views.Handler(s.remembering(path, keyOf(path)))
-	return r.Router.Get(path, append([]fiber.Handler{s.revalidate, view, s.bounded}, handlers...)...) // HEAD too
+	return r.Router.Get(path, append([]fiber.Handler{s.revalidate, view, s.limited(s.readRate), s.bounded}, handlers...)...) // HEAD too
+}
+
+// scopeOf returns what a token must allow for a write.
+func scopeOf(method string) Scope {
+	if method == http.MethodDelete {
+		return ScopeDelete
+	}
+	return ScopeWrite
 }
 
 // request gives the operations Fiber's own view of a request: what they read of it they share with the view cache's keys.
@@ -68,7 +76,7 @@ func add[O any](s *Server, api huma.API, op huma.Operation, handle func(context.
 	huma.Register(api, op, func(ctx context.Context, in *request) (*O, error) {
 		out, err := handle(ctx, in.c)
 		if err != nil {
-			return nil, s.humaError(ctx, err)
+			return nil, s.humaError(ctx, in.c, err)
 		}
 		return out, nil
 	})
@@ -91,28 +99,32 @@ func (s *Server) registerReads(api huma.API) {
 		OperationID: "search-listings", Method: http.MethodGet, Path: "/v1/listings", Tags: []string{"listings"},
 		Summary:     "Search active listings",
 		Description: "One page, in the order asked for. Unknown and repeated parameters are errors; an empty one counts as left out.",
-		Parameters:  append(searchParams(), seen), Errors: []int{400, 406, 412, 422, 500, 503, 504},
+		Parameters:  append(searchParams(), seen), Errors: []int{400, 406, 412, 422, 429, 500, 503, 504},
 	}, s.searchListings)
 	add(s, api, huma.Operation{
 		OperationID: "get-listing", Method: http.MethodGet, Path: "/v1/listings/{id}", Tags: []string{"listings"},
 		Summary: "Get one listing", Description: "Of any status.",
-		Parameters: []*huma.Param{idParam(), seen}, Errors: []int{400, 404, 406, 412, 422, 500, 503, 504},
+		Parameters: []*huma.Param{idParam(), seen}, Errors: []int{400, 404, 406, 412, 422, 429, 500, 503, 504},
 	}, s.getListing)
 	add(s, api, huma.Operation{
 		OperationID: "list-cities", Method: http.MethodGet, Path: "/v1/cities", Tags: []string{"cities"},
 		Summary:    "List all cities and how many active listings each has",
-		Parameters: []*huma.Param{seen}, Errors: []int{400, 406, 412, 422, 500, 503, 504},
+		Parameters: []*huma.Param{seen}, Errors: []int{400, 406, 412, 422, 429, 500, 503, 504},
 	}, s.getCities)
 	add(s, api, huma.Operation{
 		OperationID: "get-city-stats", Method: http.MethodGet, Path: "/v1/cities/{city}/stats", Tags: []string{"cities"},
 		Summary: "What does a city cost?", Description: "Counts, and percentiles of the price and of the price per square metre, of active listings, by offer and type.",
-		Parameters: []*huma.Param{cityParam(), seen}, Errors: []int{400, 404, 406, 412, 422, 500, 503, 504},
+		Parameters: []*huma.Param{cityParam(), seen}, Errors: []int{400, 404, 406, 412, 422, 429, 500, 503, 504},
 	}, s.getStats)
 }
 
 func (s *Server) registerWrites(api huma.API) {
 	bearer := []map[string][]string{{"bearer": {}}}
 	ifMatch := headerParam("If-Match", "The listing's ETag. The write is refused with 412 if the listing has changed since", etagOf(3))
+	required := *ifMatch
+	required.Required = true
+	key := headerParam(headerIdempotencyKey, "Makes the request one that is done once, however often it is sent: whoever did not get the answer sends it again, and gets the first one. Kept for a day, for each token. A key with another body is refused with 422", "f2f7a3c0-5f0b-4f6e-9d5e-0d6f2b1c7a11")
+	key.Schema.MaxLength = new(maxIdempotencyKey)
 	schemas := api.OpenAPI().Components.Schemas
 	draft := schemas.Schema(reflect.TypeFor[draftWire](), true, "draftWire")
 	patch := *schemas.SchemaFromRef(draft.Ref)
@@ -121,22 +133,22 @@ func (s *Server) registerWrites(api huma.API) {
 	add(s, api, huma.Operation{
 		OperationID: "create-listing", Method: http.MethodPost, Path: "/v1/listings", Tags: []string{"listings"}, Security: bearer,
 		Summary: "Create a listing", DefaultStatus: http.StatusCreated, RequestBody: jsonBody(draft, typeJSON),
-		Errors: []int{400, 401, 403, 413, 415, 422, 500, 503, 504},
+		Parameters: []*huma.Param{key}, Errors: []int{400, 401, 403, 409, 413, 415, 422, 429, 500, 503, 504},
 	}, s.createListing)
 	add(s, api, huma.Operation{
 		OperationID: "replace-listing", Method: http.MethodPut, Path: "/v1/listings/{id}", Tags: []string{"listings"}, Security: bearer,
 		Summary: "Replace a listing", RequestBody: jsonBody(draft, typeJSON),
-		Parameters: []*huma.Param{idParam(), ifMatch}, Errors: []int{400, 401, 403, 404, 412, 413, 415, 422, 500, 503, 504},
+		Parameters: []*huma.Param{idParam(), &required}, Errors: []int{400, 401, 403, 404, 412, 413, 415, 422, 428, 429, 500, 503, 504},
 	}, s.replaceListing)
 	add(s, api, huma.Operation{
 		OperationID: "patch-listing", Method: http.MethodPatch, Path: "/v1/listings/{id}", Tags: []string{"listings"}, Security: bearer,
 		Summary: "Change some fields of a listing", RequestBody: jsonBody(&patch, typeMergePatch, typeJSON),
-		Parameters: []*huma.Param{idParam(), ifMatch}, Errors: []int{400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503, 504},
+		Parameters: []*huma.Param{idParam(), ifMatch}, Errors: []int{400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503, 504},
 	}, s.patchListing)
 	add(s, api, huma.Operation{
 		OperationID: "delete-listing", Method: http.MethodDelete, Path: "/v1/listings/{id}", Tags: []string{"listings"}, Security: bearer,
 		Summary:    "Delete a listing",
-		Parameters: []*huma.Param{idParam(), ifMatch}, Errors: []int{400, 401, 403, 404, 412, 422, 500, 503, 504},
+		Parameters: []*huma.Param{idParam(), ifMatch}, Errors: []int{400, 401, 403, 404, 412, 422, 429, 500, 503, 504},
 	}, s.deleteListing)
 }
 

@@ -1,12 +1,13 @@
 // Package httpapi is the public HTTP side of the service: routes, OpenAPI, problem details, authentication and limits.
 //
 // A request goes through these, from the first to the last: metrics and trace, recovery from panics, what the request's headers ask of the caches,
-// the view cache, a deadline, and the operation itself. A view that is found answers the request before the last two.
+// the view cache, the client's rate, a deadline, and the operation itself. A view that is found answers the request before the last three.
 package httpapi
 
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -17,14 +18,19 @@ import (
 	"strata/app/cache"
 	"strata/app/freshness"
 	"strata/app/listing"
+	"strata/app/ratelimit"
 	"strata/app/telemetry"
 	"strata/app/viewcache"
 )
 
 // Config holds the settings of a Server. Zero values mean the defaults.
 type Config struct {
-	Tokens  map[string]string // who may write: bearer token by name. None: writes are switched off
-	Version string            // of the service, for the API's description; unknown
+	Tokens []Token // who may write. None: writes are switched off
+
+	// What a client may ask for in a second, ten times that at once; 0: as much as it likes. A read that a view answers is not counted.
+	ReadRate       int64
+	WriteRate      int64
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed when clients are told apart; none
 
 	RevalidationRate  float64 // requests a second that may ask for an answer past the caches; 10. Below 0: none
 	RevalidationBurst int     // of those that may come at once; 20
@@ -46,7 +52,6 @@ const (
 )
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.Version, "unknown")
 	orDefault(&c.RevalidationRate, 10)
 	orDefault(&c.RevalidationBurst, 20)
 	orDefault(&c.RequestTimeout, 10*time.Second)
@@ -84,8 +89,10 @@ type Server struct {
 	metrics   *metrics
 	shortcuts *shortcuts
 	strategy  cache.Strategy // of requests that choose none
-	writers   []writer
 
+	limiter       *ratelimit.Limiter
+	readRate      *ratelimit.Policy // nil without
+	writeRate     *ratelimit.Policy // nil without
 	revalidations *rate.Limiter
 	contexts      []context.Context // one for each strategy, so that no request of the laboratory has to make one
 }
@@ -95,7 +102,8 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, listings: listings, views: views, layers: layers, ledger: ledger, tel: tel,
-		metrics: newMetrics(tel.Registry), shortcuts: newShortcuts(), strategy: layers.Strategy(context.Background()), writers: writersOf(cfg.Tokens),
+		metrics: newMetrics(tel.Registry), shortcuts: newShortcuts(), strategy: layers.Strategy(context.Background()),
+		limiter: ratelimit.New(layers, tel), readRate: policyOf("reads", cfg.ReadRate), writeRate: policyOf("writes", cfg.WriteRate),
 	}
 	s.audit, s.access.slow = newAuditor(cfg.AuditInterval, tel.Registry), cfg.SlowRequest
 	s.revalidations = rate.NewLimiter(rate.Limit(cfg.RevalidationRate), cfg.RevalidationBurst)

@@ -90,6 +90,8 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 		ctx.SetUserValue(localSampled, sampled)
 		return false
 	}
+	secure(&ctx.Response.Header, true)
+	echoID(ctx)
 	s.metrics.answers[telemetry.SourceViewL1][s.strategy].Inc()
 	s.metrics.observer(to.route, methodIndex(fiber.MethodGet), ctx.Response.StatusCode(), s.strategy).Observe(time.Since(began).Seconds())
 	if audited != nil {

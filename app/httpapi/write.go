@@ -1,23 +1,15 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"log/slog"
+	"crypto/sha256"
 	"strconv"
-	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
 	"strata/app/freshness"
 	"strata/app/listing"
-)
-
-const (
-	typeJSON       = "application/json"
-	typeMergePatch = "application/merge-patch+json"
 )
 
 type createdOutput struct {
@@ -53,15 +45,40 @@ func (s *Server) createListing(ctx context.Context, c *fiber.Ctx) (*createdOutpu
 	if err != nil {
 		return nil, err
 	}
-	l, xid, err := s.listings.Create(ctx, d)
+	key, err := idempotencyKeyOf(c)
 	if err != nil {
 		return nil, err
 	}
-	s.logWrite(ctx, c, l.ID)
+	l, xid, err := s.create(ctx, c, key, d)
+	if err != nil {
+		return nil, err
+	}
 	return &createdOutput{
 		Location: "/v1/listings/" + strconv.FormatInt(l.ID, 10),
 		ETag:     etagOf(l.Version), Seen: xid.String(), Body: listingWire(l),
 	}, nil
+}
+
+// create stores a listing: whenever it is asked to, or with a key once.
+func (s *Server) create(ctx context.Context, c *fiber.Ctx, key string, d listing.Draft) (l listing.Listing, xid freshness.XID, err error) {
+	if key == "" {
+		l, xid, err = s.listings.Create(ctx, d)
+		noteWritten(c, "created", l)
+		return l, xid, err
+	}
+	token, err := s.tokenOf(c)
+	if err != nil { // cannot happen: it was authorized by it
+		return l, 0, err
+	}
+	once := listing.Once{Owner: token.Name, Key: key, Request: sha256.Sum256(c.Request().Body())}
+	l, xid, replayed, err := s.listings.CreateOnce(ctx, once, d)
+	s.metrics.countOnce(replayed, err)
+	outcome := "created"
+	if replayed {
+		outcome = "replayed"
+	}
+	noteWritten(c, outcome, l)
+	return l, xid, err
 }
 
 func (s *Server) replaceListing(ctx context.Context, c *fiber.Ctx) (*writtenOutput, error) {
@@ -77,16 +94,19 @@ func (s *Server) replaceListing(ctx context.Context, c *fiber.Ctx) (*writtenOutp
 	if err != nil {
 		return nil, err
 	}
+	if !expected.given {
+		return nil, &failure{status: 428, detail: "Replacing a listing needs If-Match with the ETag of what is replaced."}
+	}
 	var out writtenOutput
 	err = expected.try(func(version int64) error {
 		l, xid, err := s.listings.Replace(ctx, id, version, d)
 		out = written(l, xid)
+		noteWritten(c, "replaced", l)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.logWrite(ctx, c, id)
 	return &out, nil
 }
 
@@ -103,12 +123,12 @@ func (s *Server) patchListing(ctx context.Context, c *fiber.Ctx) (*writtenOutput
 	err = expected.try(func(version int64) error {
 		l, xid, err := s.listings.Patch(ctx, id, version, func(d listing.Draft) (listing.Draft, error) { return mergePatch(d, patch) })
 		out = written(l, xid)
+		noteWritten(c, "changed", l)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.logWrite(ctx, c, id)
 	return &out, nil
 }
 
@@ -121,22 +141,13 @@ func (s *Server) deleteListing(ctx context.Context, c *fiber.Ctx) (*deletedOutpu
 	err = expected.try(func(version int64) error {
 		xid, err := s.listings.Delete(ctx, id, version)
 		out.Seen = xid.String()
+		noteWritten(c, "deleted", listing.Listing{ID: id})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.logWrite(ctx, c, id)
 	return &out, nil
-}
-
-// logWrite tells the log who wrote.
-func (s *Server) logWrite(ctx context.Context, c *fiber.Ctx, id int64) {
-	if !s.tel.Log.Enabled(ctx, slog.LevelDebug) {
-		return
-	}
-	name, _ := c.Locals(localWriter).(string)
-	s.tel.Log.DebugContext(ctx, "listing written", "method", methods[methodIndex(c.Method())], "listing", id, "writer", name)
 }
 
 // targetOf returns which listing a write is about, and which versions of it the writer expects.
@@ -148,33 +159,11 @@ func targetOf(c *fiber.Ctx) (int64, expectation, error) {
 	if err != nil {
 		return 0, expectation{}, err
 	}
-	expected, err := parseIfMatch(c.Get(fiber.HeaderIfMatch))
+	expected, err := parseIfMatch(joined(c, fiber.HeaderIfMatch))
 	return id, expected, err
 }
 
-// bodyOf reads the request's body, which must be a JSON object of one of the types.
-func bodyOf(c *fiber.Ctx, types ...string) (map[string]json.RawMessage, error) {
-	media, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";")
-	media = strings.ToLower(strings.TrimSpace(media))
-	allowed := false
-	for _, t := range types {
-		allowed = allowed || media == t
-	}
-	if !allowed {
-		return nil, &failure{status: 415, detail: "Content-Type must be " + strings.Join(types, " or ") + "."}
-	}
-	// Fiber would decompress, without a limit: what it takes for 1 MiB is no small thing to find out.
-	if coding := c.Get(fiber.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, &failure{status: 415, detail: "The body must not be compressed."}
-	}
-	var document map[string]json.RawMessage
-	if err := json.Unmarshal(c.Request().Body(), &document); err != nil || document == nil {
-		detail := &huma.ErrorDetail{Location: "body", Message: "must be a JSON object"}
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			detail.Message = "must be JSON: " + syntax.Error() + " at byte " + strconv.FormatInt(syntax.Offset, 10)
-		}
-		return nil, &failure{status: 400, detail: "The body cannot be read.", errors: []*huma.ErrorDetail{detail}}
-	}
-	return document, nil
+// joined returns a header field whose value is a list: fields of one name are one list (RFC 9110, section 5.3).
+func joined(c *fiber.Ctx, name string) string {
+	return string(bytes.Join(c.Request().Header.PeekAll(name), []byte(", ")))
 }

@@ -16,6 +16,8 @@ var (
 	ErrUnknownCity  = errors.New("no such city")             // a listing names a city that is not in the table of cities
 	ErrUnknownAgent = errors.New("no such agent")            // a listing names an agent that does not exist
 	ErrCursor       = errors.New("not a cursor that this service issued for this sort order")
+	ErrKeyReused    = errors.New("the key was used for another request")
+	ErrInProgress   = errors.New("a request with the same key is under way")
 	ErrUnavailable  = errors.New("the database cannot be reached") // connection refused, lost, or not free in time
 )
 
@@ -105,6 +107,13 @@ func (l *Listing) Draft() Draft {
 	}
 }
 
+// Once names a request that is to be done once, however often it is sent.
+type Once struct {
+	Owner   string   // whose key it is; others may use the same one
+	Key     string   // the client's, unlike those of its other requests
+	Request [32]byte // a hash of what is asked for, so that a key that is used for something else is noticed
+}
+
 // Page is one page of a search. Its items are whole listings, in the order asked for.
 type Page struct {
 	Items []Listing `json:"items"` // never nil
@@ -162,6 +171,9 @@ type Store interface {
 
 	// Create stores a new listing. It returns ErrUnknownCity or ErrUnknownAgent if the draft names one.
 	Create(ctx context.Context, d Draft) (Listing, freshness.XID, error)
+	// CreateOnce is Create, unless once was done before: then it returns what that returned, and replayed. It returns ErrKeyReused if
+	// what was done is something else, and ErrInProgress if it is being done at this moment. What failed was not done.
+	CreateOnce(ctx context.Context, once Once, d Draft) (l Listing, xid freshness.XID, replayed bool, err error)
 	// Update replaces a listing if version is 0 or its present version, and returns it with what it replaced. Else it returns
 	// ErrConflict, or ErrNotFound, or as Create does.
 	Update(ctx context.Context, id, version int64, d Draft) (now, before Listing, xid freshness.XID, err error)

@@ -50,6 +50,8 @@ func NewService(store Store, layers *cache.Layers, ledger *freshness.Ledger) *Se
 		stats: cache.New(layers, cache.Class[string, CityStats]{
 			Name: "stats", Share: 0.04, Load: store.CityStats, Absent: ErrNotFound,
 			Key: func(city string) string { return city },
+			// They sort a whole city's prices: however many are wanted at once, most of the connections are left for what is quick.
+			Loads: max(1, layers.MaxLoads()/8),
 		}),
 	}
 }
@@ -87,6 +89,20 @@ func (s *Service) Create(ctx context.Context, d Draft) (Listing, freshness.XID, 
 	}
 	s.changed(ctx, xid, created.ID, created.City)
 	return created, xid, nil
+}
+
+// CreateOnce is Create, unless once was done before: then it returns what that returned, and replayed. It returns ErrKeyReused if what
+// was done is something else, ErrInProgress if it is being done at this moment, or as Create does.
+func (s *Service) CreateOnce(ctx context.Context, once Once, d Draft) (l Listing, xid freshness.XID, replayed bool, err error) {
+	if err := d.Validate(); err != nil {
+		return Listing{}, 0, false, err
+	}
+	l, xid, replayed, err = s.store.CreateOnce(ctx, once, d)
+	if err != nil {
+		return Listing{}, 0, false, err
+	}
+	s.changed(ctx, xid, l.ID, l.City) // also after a replay: whoever did it first may have died between its commit and this
+	return l, xid, replayed, nil
 }
 
 // Replace replaces a listing if version is 0 or its present version. Else it returns ErrConflict, or ErrNotFound, or as Create does.

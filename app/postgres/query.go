@@ -30,13 +30,16 @@ const (
 	nameCities    = "cities"
 	nameCityStats = "city_stats"
 	nameCreate    = "create_listing"
+	nameBegin     = "begin_once"
+	nameKeep      = "keep_answer"
+	namePruneKeys = "prune_keys"
 	nameUpdate    = "update_listing"
 	nameDelete    = "delete_listing"
 	namePrune     = "prune_change_log"
 )
 
 // queryNames are all of them, so that each has its metric from the start.
-var queryNames = []string{nameListing, nameSearch, nameCities, nameCityStats, nameCreate, nameUpdate, nameDelete, namePrune}
+var queryNames = []string{nameListing, nameSearch, nameCities, nameCityStats, nameCreate, nameBegin, nameKeep, nameUpdate, nameDelete, namePrune, namePruneKeys}
 
 // read runs a query and returns what collect makes of its rows. If somebody collects stamps, it asks for the snapshot in the same
 // round trip and before the query, so that the query sees at least what the snapshot does, and adds a stamp with the tag. That

@@ -54,22 +54,28 @@ func collectChange(rows pgx.Rows) (written, error) {
 
 // Create implements listing.Store.
 func (db *DB) Create(ctx context.Context, d listing.Draft) (listing.Listing, freshness.XID, error) {
-	const sql = `
-		INSERT INTO listings (title, description, city, type, offer, price_minor, currency, bedrooms, bathrooms,
-			area_m2, latitude, longitude, amenities, status, agent_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-		RETURNING pg_current_xact_id()::text, ` + listingColumns
-	w, err := write(ctx, db, query{nameCreate, sql}, func(rows pgx.Rows) (written, error) {
-		w, err := collectWritten(rows)
-		if err == nil && w.now == nil {
-			err = pgx.ErrNoRows // drain prefers the server's own reason
-		}
-		return w, err
-	}, draftArgs(d)...)
+	w, err := write(ctx, db, insertListing(), collectCreated, draftArgs(d)...)
 	if err != nil {
 		return listing.Listing{}, 0, err
 	}
 	return *w.now, w.xid, nil
+}
+
+func insertListing() query {
+	return query{nameCreate, `
+		INSERT INTO listings (title, description, city, type, offer, price_minor, currency, bedrooms, bathrooms,
+			area_m2, latitude, longitude, amenities, status, agent_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		RETURNING pg_current_xact_id()::text, ` + listingColumns}
+}
+
+// collectCreated is collectWritten for an insert.
+func collectCreated(rows pgx.Rows) (written, error) {
+	w, err := collectWritten(rows)
+	if err == nil && w.now == nil {
+		err = pgx.ErrNoRows // drain prefers the server's own reason
+	}
+	return w, err
 }
 
 // Update implements listing.Store. The row is locked before it is read, so that what is returned as before is exactly what

@@ -40,12 +40,22 @@ func parseLevel(text string) (slog.Level, error) {
 	return 0, fmt.Errorf("log level %q is none of debug, info, warn, error", text)
 }
 
-// traceHandler adds the ids of the context's span, so that a line leads to its trace.
+type requestIDKey struct{}
+
+// WithRequestID returns a context whose lines in the log name the request.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// traceHandler adds the request's id, and the ids of the context's span, so that a line leads to its trace.
 type traceHandler struct{ slog.Handler }
 
 func (h traceHandler) Handle(ctx context.Context, r slog.Record) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
+	}
+	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
+		r.AddAttrs(slog.String("request_id", id))
 	}
 	return h.Handler.Handle(ctx, r)
 }

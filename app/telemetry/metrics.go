@@ -74,8 +74,8 @@ func newRegistry(version, revision string) *prometheus.Registry {
 	return reg
 }
 
-// revisionOf is the commit that the binary was built from as the go command noted it, or "unknown" where it was built without that.
-func revisionOf() string {
+// Revision is the commit that the binary was built from as the go command noted it, or "unknown" where it was built without that.
+func Revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -8,11 +8,17 @@ const (
 	MetricHTTPActive   = "http_server_active_requests"          // gauge of requests being served: method
 )
 
+// The metrics of limits: what was not done, and why.
+const (
+	MetricRefused            = "strata_refused_total"             // counter of refusals to protect the service: reason
+	MetricRateLimitChecks    = "strata_rate_limit_checks_total"   // counter of requests counted against their client's rate: store, result
+	MetricIdempotentRequests = "strata_idempotent_requests_total" // counter of requests with an Idempotency-Key: result
+)
+
 // The metrics of answers: what the reader got.
 const (
 	MetricAnswers         = "strata_answers_total"            // counter of answers: source, strategy; each answer once
 	MetricServedStaleness = "strata_served_staleness_seconds" // histogram of how old an answer was allowed to be when it left: strategy
-	MetricRefused         = "strata_refused_total"            // counter of requests, or wishes of theirs, that were refused to protect the service: reason
 	MetricStrategyInfo    = "strata_strategy_info"            // gauge, 1 for the strategy that this replica was configured with: strategy
 	MetricAudit           = "strata_audit_total"              // counter of answers out of a cache that were made again and compared: result, strategy
 )
@@ -23,6 +29,8 @@ const (
 	MetricCacheOperationDuration = "strata_cache_operation_duration_seconds" // histogram of one operation of a layer: layer, operation
 	MetricCacheLoads             = "strata_cache_loads_total"                // counter of reads of the origin by a cache: class, result
 	MetricCacheLoadDuration      = "strata_cache_load_duration_seconds"      // histogram of the same reads: class
+	MetricCacheLoadsInFlight     = "strata_cache_loads_in_flight"            // gauge of loads under way: class = all, or one with a limit of its own
+	MetricCacheLoadsLimit        = "strata_cache_loads_limit"                // gauge of loads that may be under way: class as above
 	MetricCacheCoalesced         = "strata_cache_coalesced_total"            // counter of misses that joined a load under way: class, scope
 	MetricCacheEntries           = "strata_cache_entries"                    // gauge of entries in L1: level
 	MetricCacheSize              = "strata_cache_size_bytes"                 // gauge of bytes that L1's entries weigh: level
@@ -78,6 +86,7 @@ const (
 	LabelResult      = "result"                         // what became of it; each counter documents its own
 	LabelScope       = "scope"                          // replica, fleet
 	LabelReason      = "reason"                         // why; each counter documents its own
+	LabelStore       = "store"                          // redis, memory
 	LabelOrigin      = "origin"                         // api, other
 	LabelDBSystem    = "db_system_name"                 // postgresql
 	LabelDBOperation = "db_operation_name"              // our query's name

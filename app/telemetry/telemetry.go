@@ -44,7 +44,7 @@ func New(ctx context.Context, cfg Config, out io.Writer) (*Telemetry, error) {
 		cfg.Version = "unknown"
 	}
 	if cfg.Revision == "" {
-		cfg.Revision = revisionOf()
+		cfg.Revision = Revision()
 	}
 	log, err := NewLogger(cfg, out)
 	if err != nil {

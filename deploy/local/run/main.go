@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -58,7 +59,7 @@ func run(ctx context.Context, cfg config) (err error) {
 	token := rand.Text()
 	env := append(os.Environ(),
 		"DATABASE_URL="+stack.DatabaseURL, "DATABASE_OWNER_URL="+stack.OwnerURL, "REDIS_URL="+stack.RedisURL,
-		"API_TOKENS=demo:"+token, "STRATA_LAB=true", "LOG_FORMAT="+cmp.Or(os.Getenv("LOG_FORMAT"), "text"))
+		fmt.Sprintf("API_TOKENS=demo:listings:write+listings:delete:%x", sha256.Sum256([]byte(token))), "STRATA_LAB=true", "LOG_FORMAT="+cmp.Or(os.Getenv("LOG_FORMAT"), "text"))
 	launch := func(args ...string) (*local.Process, error) {
 		cmd := exec.Command(cfg.strata, args...)
 		cmd.Env, cmd.Stdout, cmd.Stderr = env, os.Stdout, os.Stderr
