@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,7 +21,7 @@ const (
 	problemType = "application/problem+json"
 )
 
-// kind is a type of problem. There is one for each status, and its URI can be looked up.
+// kind is a type of problem. There is one for each status, and some for what deserves a type of its own; the URI of each can be looked up.
 type kind struct {
 	status int
 	slug   string // the last part of the type's URI
@@ -28,7 +29,10 @@ type kind struct {
 	about  string // what it means and what a client can do
 }
 
-// kinds lists all types of problem. The last stands for statuses that have none of their own.
+// slugCursor is the type of problem that sends a client back to the first page.
+const slugCursor = "invalid-cursor"
+
+// kinds lists all types of problem. The first of a status stands for it; the last for statuses that have none of their own.
 func kinds() []kind {
 	return []kind{
 		{400, "bad-request", "The request cannot be understood", "It is not HTTP, its body is not JSON, or a header field does not have the form that it must have. Sending it again as it is will not help."},
@@ -43,6 +47,7 @@ func kinds() []kind {
 		{414, "uri-too-long", "The URL is too long", "Path and query may have 2,048 bytes."},
 		{415, "unsupported-media-type", "The body has the wrong type", "Bodies are application/json, those of PATCH also application/merge-patch+json, and none is compressed."},
 		{422, "invalid", "Some values are not valid", "The member errors lists every one: where it is and what it must be."},
+		{422, slugCursor, "The cursor is not one of this search", "A cursor goes on where a page of the very same search and order ended, and cannot be made or changed by a client. Begin again with the first page: leave the parameter out."},
 		{431, "header-too-large", "The header is too large", "All header fields and the request line together may have 8 KiB."},
 		{501, "not-implemented", "The method is unknown", "The service does not know this method for any resource."},
 		{503, "unavailable", "The service cannot answer now", "The database cannot be reached and no cached answer may stand in for it. The field Retry-After says when to try again."},
@@ -66,9 +71,19 @@ func kindOf(status int) kind {
 	return k
 }
 
+// kindNamed returns the type of problem with that slug, or the last.
+func kindNamed(slug string) kind {
+	all := kinds()
+	if i := slices.IndexFunc(all, func(k kind) bool { return k.slug == slug }); i >= 0 {
+		return all[i]
+	}
+	return all[len(all)-1]
+}
+
 // failure is an error as its client will read it.
 type failure struct {
 	status int
+	slug   string // of the type of problem; empty: that of the status
 	detail string
 	errors []*huma.ErrorDetail
 	header http.Header // more for the answer's header; nil mostly
@@ -95,7 +110,9 @@ func failed(err error) *failure {
 	case errors.Is(err, listing.ErrUnknownAgent):
 		return invalid(&huma.ErrorDetail{Location: "body.agent_id", Message: "must be the id of an agent that exists"})
 	case errors.Is(err, listing.ErrCursor):
-		return invalid(&huma.ErrorDetail{Location: "query.cursor", Message: "must be the value of next from a page in the same order"})
+		f := invalid(&huma.ErrorDetail{Location: "query.cursor", Message: mustBeCursor})
+		f.slug = slugCursor
+		return f
 	case errors.Is(err, listing.ErrNotFound):
 		return &failure{status: 404, detail: "What the path names does not exist."}
 	case errors.Is(err, listing.ErrConflict):
@@ -142,6 +159,9 @@ func shown(value string) string {
 
 func (f *failure) model() *huma.ErrorModel {
 	k := kindOf(f.status)
+	if f.slug != "" {
+		k = kindNamed(f.slug)
+	}
 	model := &huma.ErrorModel{Type: problemPath + k.slug, Title: k.title, Status: f.status, Detail: f.detail, Errors: f.errors}
 	if model.Detail == "" {
 		model.Detail = k.about
