@@ -194,6 +194,7 @@ func TestAnswersAreWrittenAsTheDomainNamesThem(t *testing.T) {
 	for _, tt := range []struct{ domain, wire any }{
 		{listing.Listing{Amenities: []string{"lift"}}, listingWire(listing.Listing{Amenities: []string{"lift"}})},
 		{listing.City{Slug: "x"}, cityWire(listing.City{Slug: "x"})},
+		{listing.FacetCount{Value: "loft", Count: 1}, facetCountWire{"loft", 1}},
 		{listing.Page{Items: []listing.Listing{{ID: 1}}, Next: "n"}, pageOf(listing.Page{Items: []listing.Listing{{ID: 1}}, Next: "n"}, nil)},
 		{listing.CityStats{Groups: []listing.TypeStats{{Currency: "EUR"}}}, statsOf(listing.CityStats{Groups: []listing.TypeStats{{Currency: "EUR"}}})},
 	} {
