@@ -33,8 +33,8 @@ type Config struct {
 	// FleetWait is the most that a read waits for another replica's load of the same value before it loads the value too, with strategy
 	// Stamped; usually it is twice the time of a load. 200 ms; negative: it does not wait, and no replica tells the others.
 	FleetWait time.Duration
-	MaxLoads int           // of all classes at once; 64: some times the usual pool's connections, so that a free one is taken at once
-	LoadWait time.Duration // a load may wait for its turn; 1 s: then ErrOverloaded
+	MaxLoads  int           // of all classes at once; 64: some times the usual pool's connections, so that a free one is taken at once
+	LoadWait  time.Duration // a load may wait for its turn; 1 s: then ErrOverloaded
 }
 
 func (c Config) withDefaults() Config {

@@ -194,7 +194,8 @@ func TestAnswersAreWrittenAsTheDomainNamesThem(t *testing.T) {
 	for _, tt := range []struct{ domain, wire any }{
 		{listing.Listing{Amenities: []string{"lift"}}, listingWire(listing.Listing{Amenities: []string{"lift"}})},
 		{listing.City{Slug: "x"}, cityWire(listing.City{Slug: "x"})},
-		{listing.Page{Items: []listing.Listing{{ID: 1}}, Next: "n"}, pageOf(listing.Page{Items: []listing.Listing{{ID: 1}}, Next: "n"})},
+		{listing.FacetCount{Value: "loft", Count: 1}, facetCountWire{"loft", 1}},
+		{listing.Page{Items: []listing.Listing{{ID: 1}}, Next: "n"}, pageOf(listing.Page{Items: []listing.Listing{{ID: 1}}, Next: "n"}, nil)},
 		{listing.CityStats{Groups: []listing.TypeStats{{Currency: "EUR"}}}, statsOf(listing.CityStats{Groups: []listing.TypeStats{{Currency: "EUR"}}})},
 	} {
 		domain, err := json.Marshal(tt.domain)

@@ -111,11 +111,16 @@ func cityOf(c *fiber.Ctx) (string, error) {
 func queryOf(c *fiber.Ctx) (listing.Query, error) {
 	q, wrong := parseQuery(c.Context().QueryArgs())
 	if wrong != nil {
-		return listing.Query{}, invalid(wrong...)
+		f := invalid(wrong...)
+		if len(wrong) == 1 && wrong[0].Message == mustBeCursor {
+			f.slug = slugCursor
+		}
+		return listing.Query{}, f
 	}
-	q.City, q.Cursor = strings.Clone(q.City), strings.Clone(q.Cursor)
+	q.City, q.Region, q.Country = strings.Clone(q.City), strings.Clone(q.Region), strings.Clone(q.Country)
+	q.Text, q.Cursor = strings.Clone(q.Text), strings.Clone(q.Cursor)
 	q.Type, q.Offer = listing.PropertyType(strings.Clone(string(q.Type))), listing.Offer(strings.Clone(string(q.Offer)))
-	q.Sort = listing.Sort(strings.Clone(string(q.Sort)))
+	q.Status, q.Sort = listing.Status(strings.Clone(string(q.Status))), listing.Sort(strings.Clone(string(q.Sort)))
 	return q, nil
 }
 

@@ -68,6 +68,9 @@ func complete(api *huma.OpenAPI) {
 // neverNull says that the properties of a schema that are lists are lists: Go's nil ones are never written here, and huma cannot know it.
 func neverNull(schema *huma.Schema) {
 	for _, property := range schema.Properties {
+		if values, ok := property.AdditionalProperties.(*huma.Schema); ok {
+			values.Nullable = false // of a map of lists
+		}
 		if property.Type == huma.TypeArray {
 			property.Nullable = false
 		}

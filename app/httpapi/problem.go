@@ -22,7 +22,7 @@ const (
 	problemType = "application/problem+json"
 )
 
-// kind is a type of problem. There is at least one for each status, and its URI can be looked up.
+// kind is a type of problem. There is one for each status, and some for what deserves a type of its own; the URI of each can be looked up.
 type kind struct {
 	status int
 	slug   string // the last part of the type's URI
@@ -30,7 +30,10 @@ type kind struct {
 	about  string // what it means and what a client can do
 }
 
-// kinds lists all types of problem. The last stands for statuses that have none of their own.
+// slugCursor is the type of problem that sends a client back to the first page.
+const slugCursor = "invalid-cursor"
+
+// kinds lists all types of problem. The first of a status stands for it; the last for statuses that have none of their own.
 func kinds() []kind {
 	return []kind{
 		{400, "bad-request", "The request cannot be understood", "It is not HTTP, its body is not JSON, or a header field does not have the form that it must have. Sending it again as it is will not help."},
@@ -48,6 +51,7 @@ func kinds() []kind {
 		{414, "uri-too-long", "The URL is too long", "Path and query may have 2,048 bytes."},
 		{415, "unsupported-media-type", "The body has the wrong type", "Bodies are application/json, those of PATCH also application/merge-patch+json, and none is compressed."},
 		{422, "invalid", "Some values are not valid", "The member errors lists every one: where it is and what it must be."},
+		{422, slugCursor, "The cursor is not one of this search", "A cursor goes on where a page of the very same search and order ended, and cannot be made or changed by a client. Begin again with the first page: leave the parameter out."},
 		{422, "idempotency-mismatch", "The Idempotency-Key was used for another request", "The same token has sent it with another body. Nothing was done. A new request needs a new key; a retry has the same body, byte by byte."},
 		{428, "precondition-required", "The request must say what it replaces", "A PUT needs If-Match with the ETag of the listing that its sender has seen, so that nobody's change is overwritten unseen."},
 		{429, "rate-limited", "The client asks too often", "The fields RateLimit-Policy and RateLimit say how often it may. Try again after what Retry-After says."},
@@ -75,10 +79,19 @@ func kindOf(status int) kind {
 	return k
 }
 
+// kindNamed returns the type of problem with that slug, or the last.
+func kindNamed(slug string) kind {
+	all := kinds()
+	if i := slices.IndexFunc(all, func(k kind) bool { return k.slug == slug }); i >= 0 {
+		return all[i]
+	}
+	return all[len(all)-1]
+}
+
 // failure is an error as its client will read it.
 type failure struct {
 	status int
-	slug   string // of the type of problem, where it is not the status' first
+	slug   string // of the type of problem; empty: that of the status
 	detail string
 	errors []*huma.ErrorDetail
 	header http.Header // more for the answer's header; nil mostly
@@ -105,7 +118,9 @@ func failed(err error) *failure {
 	case errors.Is(err, listing.ErrUnknownAgent):
 		return invalid(&huma.ErrorDetail{Location: "body.agent_id", Message: "must be the id of an agent that exists"})
 	case errors.Is(err, listing.ErrCursor):
-		return invalid(&huma.ErrorDetail{Location: "query.cursor", Message: "must be the value of next from a page in the same order"})
+		f := invalid(&huma.ErrorDetail{Location: "query.cursor", Message: mustBeCursor})
+		f.slug = slugCursor
+		return f
 	case errors.Is(err, listing.ErrNotFound):
 		return &failure{status: 404, detail: "What the path names does not exist."}
 	case errors.Is(err, listing.ErrKeyReused):
@@ -158,10 +173,8 @@ func shown(value string) string {
 
 // kind returns the type of problem.
 func (f *failure) kind() kind {
-	if all := kinds(); f.slug != "" {
-		if i := slices.IndexFunc(all, func(k kind) bool { return k.slug == f.slug }); i >= 0 {
-			return all[i]
-		}
+	if f.slug != "" {
+		return kindNamed(f.slug)
 	}
 	return kindOf(f.status)
 }

@@ -43,7 +43,11 @@ func (s *Server) searchListings(ctx context.Context, c *fiber.Ctx) (*pageOutput,
 	if err != nil {
 		return nil, err
 	}
-	return &pageOutput{pageOf(page)}, nil
+	facets, err := s.listings.Facets(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return &pageOutput{pageOf(page, facets)}, nil
 }
 
 func (s *Server) getCities(ctx context.Context, c *fiber.Ctx) (*citiesOutput, error) {

@@ -97,7 +97,7 @@ func (s *Server) registerReads(api huma.API) {
 	seen := headerParam(headerSeen, "A transaction that a write's answer named. The answer is sure to hold what it did", "123456")
 	add(s, api, huma.Operation{
 		OperationID: "search-listings", Method: http.MethodGet, Path: "/v1/listings", Tags: []string{"listings"},
-		Summary:     "Search active listings",
+		Summary:     "Search listings",
 		Description: "One page, in the order asked for. Unknown and repeated parameters are errors; an empty one counts as left out.",
 		Parameters:  append(searchParams(), seen), Errors: []int{400, 406, 412, 422, 429, 500, 503, 504},
 	}, s.searchListings)
@@ -180,6 +180,10 @@ func integer(least, most int64) *huma.Schema {
 		schema.Maximum = &high
 	}
 	return schema
+}
+
+func number(least, most float64) *huma.Schema {
+	return &huma.Schema{Type: "number", Minimum: &least, Maximum: &most}
 }
 
 func enum[S ~string](values []S) *huma.Schema {

@@ -27,7 +27,7 @@ type listingWire struct {
 	Latitude    float64              `json:"latitude" doc:"Degrees, WGS 84" minimum:"-90" maximum:"90" example:"38.7223"`
 	Longitude   float64              `json:"longitude" doc:"Degrees, WGS 84" minimum:"-180" maximum:"180" example:"-9.1393"`
 	Amenities   []string             `json:"amenities" doc:"Sorted, each once" maxItems:"50"`
-	Status      listing.Status       `json:"status" doc:"Searches and statistics count active ones only" enum:"active,reserved,sold,withdrawn"`
+	Status      listing.Status       `json:"status" doc:"Searches look among active ones unless they say otherwise; statistics count no others" enum:"active,reserved,sold,withdrawn"`
 	AgentID     int64                `json:"agent_id" minimum:"1" example:"17"`
 	CreatedAt   time.Time            `json:"created_at"`
 	UpdatedAt   time.Time            `json:"updated_at"`
@@ -55,8 +55,15 @@ type draftWire struct {
 
 // pageWire is listing.Page.
 type pageWire struct {
-	Items []listingWire `json:"items" doc:"In the order asked for"`
-	Next  string        `json:"next" doc:"The parameter cursor for the next page; empty on the last"`
+	Items  []listingWire               `json:"items" doc:"In the order asked for"`
+	Next   string                      `json:"next" doc:"The parameter cursor for the next page; empty on the last"`
+	Facets map[string][]facetCountWire `json:"facets,omitempty" doc:"For each of the parameter facets, how many listings on all pages have each value: the most frequent first, at most 100"`
+}
+
+// facetCountWire is listing.FacetCount.
+type facetCountWire struct {
+	Value string `json:"value" doc:"As a search would name it" example:"apartment"`
+	Count int64  `json:"count" minimum:"1" example:"42"`
 }
 
 // citiesWire holds all cities.
@@ -66,14 +73,15 @@ type citiesWire struct {
 
 // cityWire is listing.City.
 type cityWire struct {
-	Slug      string  `json:"slug" example:"lisbon"`
-	Name      string  `json:"name" example:"Lisbon"`
-	Region    string  `json:"region" example:"Lisboa"`
-	Country   string  `json:"country" doc:"ISO 3166-1 alpha-2" example:"PT"`
-	Latitude  float64 `json:"latitude" doc:"Degrees, WGS 84"`
-	Longitude float64 `json:"longitude" doc:"Degrees, WGS 84"`
-	ForSale   int64   `json:"for_sale" doc:"Active listings for sale"`
-	ForRent   int64   `json:"for_rent" doc:"Active listings for rent"`
+	Slug       string  `json:"slug" example:"lisbon"`
+	Name       string  `json:"name" example:"Lisbon"`
+	Region     string  `json:"region" example:"Lisboa"`
+	RegionSlug string  `json:"region_slug" doc:"What a search calls the region" example:"lisboa"`
+	Country    string  `json:"country" doc:"ISO 3166-1 alpha-2" example:"PT"`
+	Latitude   float64 `json:"latitude" doc:"Degrees, WGS 84"`
+	Longitude  float64 `json:"longitude" doc:"Degrees, WGS 84"`
+	ForSale    int64   `json:"for_sale" doc:"Active listings for sale"`
+	ForRent    int64   `json:"for_rent" doc:"Active listings for rent"`
 }
 
 // statsWire is listing.CityStats.
@@ -101,12 +109,23 @@ type percentilesWire struct {
 	P90    float64 `json:"p90"`
 }
 
-func pageOf(p listing.Page) pageWire {
+func pageOf(p listing.Page, facets []listing.Facet) pageWire {
 	items := make([]listingWire, len(p.Items))
 	for i := range p.Items {
 		items[i] = listingWire(p.Items[i])
 	}
-	return pageWire{Items: items, Next: p.Next}
+	page := pageWire{Items: items, Next: p.Next}
+	if len(facets) > 0 {
+		page.Facets = make(map[string][]facetCountWire, len(facets))
+	}
+	for _, f := range facets {
+		counts := make([]facetCountWire, len(f.Values))
+		for i, v := range f.Values {
+			counts[i] = facetCountWire(v)
+		}
+		page.Facets[f.Name] = counts
+	}
+	return page
 }
 
 func citiesOf(cities []listing.City) citiesWire {

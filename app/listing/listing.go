@@ -15,7 +15,7 @@ var (
 	ErrConflict     = errors.New("changed by somebody else") // the version that the caller named is no longer the present one
 	ErrUnknownCity  = errors.New("no such city")             // a listing names a city that is not in the table of cities
 	ErrUnknownAgent = errors.New("no such agent")            // a listing names an agent that does not exist
-	ErrCursor       = errors.New("not a cursor that this service issued for this sort order")
+	ErrCursor       = errors.New("not a cursor that this service issued for this search")
 	ErrKeyReused    = errors.New("the key was used for another request")
 	ErrInProgress   = errors.New("a request with the same key is under way")
 	ErrUnavailable  = errors.New("the database cannot be reached") // connection refused, lost, or not free in time
@@ -43,7 +43,8 @@ const (
 	Rent Offer = "rent" // the price is a month's
 )
 
-// Status is where a listing stands. Searches and statistics count active ones only: a sold flat must not look for sale.
+// Status is where a listing stands. Searches look among active ones unless they say otherwise, and statistics count no others: a sold flat must
+// not look for sale.
 type Status string
 
 // The statuses.
@@ -120,16 +121,32 @@ type Page struct {
 	Next  string    `json:"next"`  // cursor of the page that follows; empty on the last
 }
 
+// Facet is how many of the listings that a search found have each value of a field, on all its pages.
+type Facet struct {
+	Name   string       `json:"name"`   // one of Facets
+	Values []FacetCount `json:"values"` // the most frequent first, at most MaxFacetValues; never nil
+}
+
+// MaxFacetValues bounds the values of a Facet.
+const MaxFacetValues = 100
+
+// FacetCount is how many listings have a value.
+type FacetCount struct {
+	Value string `json:"value"` // as a search would name it
+	Count int64  `json:"count"`
+}
+
 // City is a place where listings can be, and how many are active there.
 type City struct {
-	Slug      string  `json:"slug"`
-	Name      string  `json:"name"`
-	Region    string  `json:"region"`
-	Country   string  `json:"country"` // ISO 3166-1 alpha-2
-	Latitude  float64 `json:"latitude"`
-	Longitude float64 `json:"longitude"`
-	ForSale   int64   `json:"for_sale"`
-	ForRent   int64   `json:"for_rent"`
+	Slug       string  `json:"slug"`
+	Name       string  `json:"name"`
+	Region     string  `json:"region"`
+	RegionSlug string  `json:"region_slug"` // what a search calls the region
+	Country    string  `json:"country"`     // ISO 3166-1 alpha-2
+	Latitude   float64 `json:"latitude"`
+	Longitude  float64 `json:"longitude"`
+	ForSale    int64   `json:"for_sale"`
+	ForRent    int64   `json:"for_rent"`
 }
 
 // CityStats is the expensive question: what does a city cost? Active listings only.
@@ -162,8 +179,10 @@ type Percentiles struct {
 type Store interface {
 	// Listing returns one listing of any status, or ErrNotFound.
 	Listing(ctx context.Context, id int64) (Listing, error)
-	// Search returns one page. It returns ErrCursor for a cursor that it did not issue for the query's sort order.
+	// Search returns one page. It returns ErrCursor for a cursor that it did not issue for the query.
 	Search(ctx context.Context, q Query) (Page, error)
+	// Facets returns the query's facets in the order of Facets, whatever its order and cursor.
+	Facets(ctx context.Context, q Query) ([]Facet, error)
 	// Cities returns all cities, the largest first.
 	Cities(ctx context.Context) ([]City, error)
 	// CityStats returns a city's statistics, or ErrNotFound.

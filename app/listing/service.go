@@ -27,6 +27,7 @@ type Service struct {
 
 	listings *cache.Layered[int64, Listing]
 	pages    *cache.Layered[Query, Page]
+	facets   *cache.Layered[Query, []Facet]
 	cities   *cache.Layered[struct{}, []City]
 	stats    *cache.Layered[string, CityStats]
 }
@@ -41,7 +42,10 @@ func NewService(store Store, layers *cache.Layers, ledger *freshness.Ledger) *Se
 			Key: func(id int64) string { return strconv.FormatInt(id, 10) },
 		}),
 		pages: cache.New(layers, cache.Class[Query, Page]{
-			Name: "page", Share: 0.45, Load: store.Search, Key: Query.Key,
+			Name: "page", Share: 0.43, Load: store.Search, Key: Query.Key,
+		}),
+		facets: cache.New(layers, cache.Class[Query, []Facet]{
+			Name: "facets", Share: 0.02, Load: store.Facets, Key: Query.Key,
 		}),
 		cities: cache.New(layers, cache.Class[struct{}, []City]{
 			Name: "cities", Share: 0.01, Key: func(struct{}) string { return "all" },
@@ -61,10 +65,19 @@ func (s *Service) Listing(ctx context.Context, id int64) (Listing, error) {
 	return s.listings.Get(ctx, id)
 }
 
-// Search returns one page of active listings. It returns ErrCursor for a cursor of another order, or of nobody's. The query's strings must
-// outlive the request.
+// Search returns one page of a search, without its facets. It returns ErrCursor for a cursor of another search, or of nobody's. The query's
+// strings must outlive the request.
 func (s *Service) Search(ctx context.Context, q Query) (Page, error) {
-	return s.pages.Get(ctx, q.Normal())
+	return s.pages.Get(ctx, q.Listings())
+}
+
+// Facets returns the facets that a search asks for, in the order of Facets; nil without any. They are kept apart from the pages: all pages and orders
+// of a search have the same. The query's strings must outlive the request.
+func (s *Service) Facets(ctx context.Context, q Query) ([]Facet, error) {
+	if q.Facets == 0 {
+		return nil, nil
+	}
+	return s.facets.Get(ctx, q.Counts())
 }
 
 // Cities returns all cities, the largest first.
@@ -154,7 +167,7 @@ func (s *Service) Delete(ctx context.Context, id, version int64) (freshness.XID,
 // changed is what the writing code does about caches after its commit.
 //
 // With strategy aside it deletes the keys that it knows: the listing, the statistics of the cities it was and is in, and the cities with their counts.
-// Pages are left to their TTL: which searches a listing is part of, or has become part of, nobody can list. That is the strategy's weakness, not an omission.
+// Pages and facets are left to their TTL: which searches a listing is part of, or has become part of, nobody can list. That is the strategy's weakness, not an omission.
 //
 // With strategy stamped nothing has to be deleted. It waits for the ledger to cover the change, so that the reader who asks this replica
 // next is not told what was true before.

@@ -3,6 +3,7 @@ package listing
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -19,6 +20,7 @@ const (
 	MaxAreaM2      = 1_000_000         // a square kilometre
 	MaxAmenities   = 50                // entries
 	MaxAmenity     = 50                // characters of one
+	MaxText        = 100               // characters of a search's words
 )
 
 // FieldError says what is wrong with one field.
@@ -54,7 +56,7 @@ func Offers() []Offer { return []Offer{Sale, Rent} }
 func Statuses() []Status { return []Status{Active, Reserved, Sold, Withdrawn} }
 
 // Sorts returns all orders of a page, the usual one first.
-func Sorts() []Sort { return []Sort{Newest, Cheapest, Dearest} }
+func Sorts() []Sort { return []Sort{Newest, Cheapest, Dearest, Smallest, Largest, Best} }
 
 // Valid reports whether t is a property type.
 func (t PropertyType) Valid() bool {
@@ -78,7 +80,13 @@ func (s Status) Valid() bool {
 }
 
 // Valid reports whether s is an order.
-func (s Sort) Valid() bool { return s == Newest || s == Cheapest || s == Dearest }
+func (s Sort) Valid() bool {
+	switch s {
+	case Newest, Cheapest, Dearest, Smallest, Largest, Best:
+		return true
+	}
+	return false
+}
 
 // Validate returns nil, or FieldErrors with every field that is wrong. Whether the city and the agent exist only the store can tell.
 func (d *Draft) Validate() error {
@@ -127,6 +135,25 @@ func IsSlug(text string) bool {
 		}
 	}
 	return true
+}
+
+// IsCountry reports whether text has the form of a country's code: two capital letters.
+func IsCountry(text string) bool {
+	return len(text) == 2 && 'A' <= text[0] && text[0] <= 'Z' && 'A' <= text[1] && text[1] <= 'Z'
+}
+
+// NormalText returns the words of a search in lower case with single spaces between them: the full-text search knows no other case. It returns
+// false for what is too long, cannot be searched for, or has no word that must be there: all listings without a pool are nearly all listings.
+func NormalText(text string) (string, bool) {
+	if !isText(text, MaxText) {
+		return "", false
+	}
+	words := strings.Fields(strings.ToLower(text))
+	wanted := slices.ContainsFunc(words, func(word string) bool {
+		return word[0] != '-' && strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
+	})
+	normal := strings.Join(words, " ")
+	return normal, wanted && utf8.RuneCountInString(normal) <= MaxText
 }
 
 func isCurrency(text string) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,7 @@ type DB struct {
 	standby *standby      // nil without one
 	tracer  trace.Tracer
 	metrics *metrics
+	key     atomic.Pointer[cursorKey] // nil until it was read
 }
 
 var _ listing.Store = (*DB)(nil)

@@ -50,7 +50,7 @@ func (db *DB) CreateOnce(ctx context.Context, once listing.Once, d listing.Draft
 		return l, 0, false, fmt.Errorf("encoding the answer: %w", err)
 	}
 	const sql = `INSERT INTO idempotency_keys (owner, key, request, answer) VALUES ($1, $2, $3, $4)`
-	_, err = ask(ctx, db, conn, nil, query{nameKeep, sql}, nothing, []any{once.Owner, once.Key, once.Request[:], answer})
+	_, err = ask(ctx, db, conn, nil, query{name: nameKeep, sql: sql}, nothing, []any{once.Owner, once.Key, once.Request[:], answer})
 	if err != nil {
 		return l, 0, false, err
 	}
@@ -76,7 +76,7 @@ func (db *DB) begin(ctx context.Context, conn *pgxpool.Conn, once listing.Once) 
 		sql:  `SELECT pg_try_advisory_xact_lock($1), set_config('strata.traceparent', $2, true)`,
 		args: []any{lockOf(once), telemetry.Traceparent(ctx)},
 		scan: func(row pgx.Row) error { return row.Scan(&free, nil) },
-	}, query{nameBegin, sql}, collectAnswer, []any{once.Owner, once.Key})
+	}, query{name: nameBegin, sql: sql}, collectAnswer, []any{once.Owner, once.Key})
 	if err == nil && !free {
 		return nil, listing.ErrInProgress
 	}
@@ -130,7 +130,7 @@ func (db *DB) PruneKeys(ctx context.Context, keep time.Duration) (int64, error) 
 			) RETURNING 1
 		) SELECT count(*) FROM gone`
 	for all := int64(0); ; {
-		n, err := write(ctx, db, query{namePruneKeys, sql}, func(rows pgx.Rows) (int64, error) {
+		n, err := write(ctx, db, query{name: namePruneKeys, sql: sql}, func(rows pgx.Rows) (int64, error) {
 			return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 		}, keep)
 		all += n

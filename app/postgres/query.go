@@ -19,14 +19,18 @@ import (
 
 // query is a statement and what we call it in metrics and traces. Names are never read out of the SQL.
 type query struct {
-	name string
-	sql  string
+	name   string
+	sql    string
+	places string // of a read: SQL of an array of the cities that the result depends on; empty: it depends on the tag that the reader names
+	custom bool   // of a read: planned for its arguments each time. Otherwise PostgreSQL keeps the statement and, if it sees fit, one plan
 }
 
 // The names of our queries.
 const (
 	nameListing   = "listing_by_id"
 	nameSearch    = "search_listings"
+	nameFacets    = "count_facets"
+	nameCursorKey = "cursor_key"
 	nameCities    = "cities"
 	nameCityStats = "city_stats"
 	nameCreate    = "create_listing"
@@ -39,12 +43,17 @@ const (
 )
 
 // queryNames are all of them, so that each has its metric from the start.
-var queryNames = []string{nameListing, nameSearch, nameCities, nameCityStats, nameCreate, nameBegin, nameKeep, nameUpdate, nameDelete, namePrune, namePruneKeys}
+var queryNames = []string{
+	nameListing, nameSearch, nameFacets, nameCursorKey, nameCities, nameCityStats,
+	nameCreate, nameBegin, nameKeep, nameUpdate, nameDelete, namePrune, namePruneKeys,
+}
 
-// read runs a query and returns what collect makes of its rows. If somebody collects stamps, it asks for the snapshot in the same
-// round trip and before the query, so that the query sees at least what the snapshot does, and adds a stamp with the tag. That
-// nothing was found is knowledge too, and has its stamp.
+// read runs a query and returns what collect makes of its rows. If somebody collects stamps, the same statement says under which snapshot it ran,
+// and a stamp with the tag is added. That nothing was found is knowledge too, and has its stamp.
 func read[T any](ctx context.Context, db *DB, q query, tag string, collect func(pgx.Rows) (T, error), args ...any) (T, error) {
+	if q.custom {
+		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
+	}
 	stamping := freshness.Collecting(ctx)
 	if stamping && db.standby != nil {
 		if value, answered, err := readStandby(ctx, db, q, tag, collect, args); answered {
@@ -69,16 +78,15 @@ func read[T any](ctx context.Context, db *DB, q query, tag string, collect func(
 
 // readStamped reads on a connection and returns what the value is worth. After a promotion that is nothing: the answer is good, but nobody may keep it.
 func readStamped[T any](ctx context.Context, db *DB, conn *pgxpool.Conn, q query, tag string, collect func(pgx.Rows) (T, error), args []any) (T, freshness.Stamp, error) {
-	var snapshot string
-	var standby bool
-	value, err := ask(ctx, db, conn, &preamble{
-		sql:  `SELECT pg_current_snapshot()::text, pg_is_in_recovery()`,
-		scan: func(row pgx.Row) error { return row.Scan(&snapshot, &standby) },
-	}, q, collect, args)
+	var origin origin
+	q.sql = origin.wrap(q)
+	value, err := ask(ctx, db, conn, nil, q, func(rows pgx.Rows) (T, error) {
+		return collect(&originRows{Rows: rows, origin: &origin})
+	}, args)
 	if err != nil && !errors.Is(err, listing.ErrNotFound) {
 		return value, freshness.Stamp{}, err
 	}
-	read, stampErr := stamp(conn.Conn(), snapshot, standby, tag)
+	read, stampErr := stamp(conn.Conn(), origin.snapshot, origin.standby, origin.tags(tag)...)
 	if stampErr != nil {
 		_ = conn.Conn().Close(ctx) // the pool replaces it
 	}

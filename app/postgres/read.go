@@ -25,7 +25,7 @@ func scanListing(rows pgx.Rows, l *listing.Listing, before ...any) error {
 // Listing implements listing.Store. It depends on the listing's tag, also if there is none: its creation touches the tag.
 func (db *DB) Listing(ctx context.Context, id int64) (listing.Listing, error) {
 	const sql = `SELECT ` + listingColumns + ` FROM listings WHERE id = $1`
-	return read(ctx, db, query{nameListing, sql}, listing.Tag(id), func(rows pgx.Rows) (l listing.Listing, err error) {
+	return read(ctx, db, query{name: nameListing, sql: sql}, listing.Tag(id), func(rows pgx.Rows) (l listing.Listing, err error) {
 		if !rows.Next() {
 			return l, listing.ErrNotFound
 		}
@@ -36,18 +36,18 @@ func (db *DB) Listing(ctx context.Context, id int64) (listing.Listing, error) {
 // Cities implements listing.Store. It depends on every change of a listing; a change of the cities themselves touches everything.
 func (db *DB) Cities(ctx context.Context) ([]listing.City, error) {
 	const sql = `
-		SELECT c.slug, c.name, c.region, c.country, c.latitude, c.longitude, coalesce(l.for_sale, 0), coalesce(l.for_rent, 0)
+		SELECT c.slug, c.name, c.region, c.region_slug, c.country, c.latitude, c.longitude, coalesce(l.for_sale, 0), coalesce(l.for_rent, 0)
 		FROM cities c
 		LEFT JOIN (
 			SELECT city, count(*) FILTER (WHERE offer = 'sale') AS for_sale, count(*) FILTER (WHERE offer = 'rent') AS for_rent
 			FROM listings WHERE status = 'active' GROUP BY city
 		) l ON l.city = c.slug
 		ORDER BY coalesce(l.for_sale + l.for_rent, 0) DESC, c.slug`
-	return read(ctx, db, query{nameCities, sql}, listing.TagListings, func(rows pgx.Rows) ([]listing.City, error) {
+	return read(ctx, db, query{name: nameCities, sql: sql}, listing.TagListings, func(rows pgx.Rows) ([]listing.City, error) {
 		cities := make([]listing.City, 0, 64)
 		for rows.Next() {
 			var c listing.City
-			if err := rows.Scan(&c.Slug, &c.Name, &c.Region, &c.Country, &c.Latitude, &c.Longitude, &c.ForSale, &c.ForRent); err != nil {
+			if err := rows.Scan(&c.Slug, &c.Name, &c.Region, &c.RegionSlug, &c.Country, &c.Latitude, &c.Longitude, &c.ForSale, &c.ForRent); err != nil {
 				return nil, err
 			}
 			cities = append(cities, c)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"strata/app/listing"
 )
 
@@ -67,8 +69,10 @@ func TestSeedIsBelievable(t *testing.T) {
 		"listings came over two years":         `SELECT min(created_at) BETWEEN '2024-01-01' AND '2024-02-01' AND max(created_at) BETWEEN '2025-12-01' AND '2026-01-01' FROM listings`,
 		"nothing changed before it was made":   `SELECT bool_and(updated_at >= created_at AND updated_at <= '2026-01-01') FROM listings`,
 		"amenities are sorted":                 `SELECT bool_and(amenities = ARRAY(SELECT DISTINCT a COLLATE "C" FROM unnest(amenities) a ORDER BY 1)) FROM listings`,
+		"each listing has its terms":           `SELECT count(*) = 6000 AND bool_and(terms @@ plainto_tsquery('english', title)) FROM listing_terms JOIN listings ON id = listing_id`,
+		"regions have slugs":                   `SELECT bool_and(region_slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$') AND bool_or(region_slug = 'ile-de-france') FROM cities`,
 		"the log says that everything changed": `SELECT bool_or(tags @> '{*}') FROM change_log`,
-		"the indexes are all there":            `SELECT count(*) = 7 FROM pg_index WHERE indrelid = 'listings'::regclass AND indisvalid`,
+		"the indexes are all there":            `SELECT count(*) = 13 FROM pg_index WHERE indrelid IN ('listings'::regclass, 'listing_terms'::regclass) AND indisvalid`,
 		"the planner knows the table":          `SELECT reltuples = 6000 AND relallvisible > 0 FROM pg_class WHERE oid = 'listings'::regclass`,
 	} {
 		if !one[bool](t, d, sql) {
@@ -81,6 +85,16 @@ func TestSeedIsBelievable(t *testing.T) {
 	}
 	if page, err := db.Search(t.Context(), listing.Query{}); err != nil || page.Items[0].Title != "A flat" {
 		t.Errorf("the newest listing is %q, error %v; want the one just made", page.Items[0].Title, err)
+	}
+}
+
+func TestEverySeededAmenityCanBeSearchedFor(t *testing.T) {
+	var names []string
+	for _, a := range amenities {
+		names = append(names, a.name)
+	}
+	if diff := cmp.Diff(listing.Amenities(), names); diff != "" {
+		t.Errorf("what can be searched for (-) and what is seeded (+):\n%s", diff)
 	}
 }
 

@@ -31,7 +31,7 @@ func (db *DB) CityStats(ctx context.Context, city string) (listing.CityStats, er
 		LEFT JOIN (groups g JOIN priced p USING (offer, type, currency)) ON true
 		WHERE c.slug = $1
 		ORDER BY g.offer, g.type`
-	return read(ctx, db, query{nameCityStats, sql}, listing.CityTag(city), func(rows pgx.Rows) (listing.CityStats, error) {
+	return read(ctx, db, query{name: nameCityStats, sql: sql}, listing.CityTag(city), func(rows pgx.Rows) (listing.CityStats, error) {
 		return collectStats(rows, city)
 	}, city)
 }

@@ -62,7 +62,7 @@ func (db *DB) Create(ctx context.Context, d listing.Draft) (listing.Listing, fre
 }
 
 func insertListing() query {
-	return query{nameCreate, `
+	return query{name: nameCreate, sql: `
 		INSERT INTO listings (title, description, city, type, offer, price_minor, currency, bedrooms, bathrooms,
 			area_m2, latitude, longitude, amenities, status, agent_id)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
@@ -92,7 +92,7 @@ func (db *DB) Update(ctx context.Context, id, version int64, d listing.Draft) (n
 			RETURNING pg_current_xact_id()::text AS xid, ` + listingColumns + `
 		)
 		SELECT NULL AS xid, * FROM before UNION ALL SELECT * FROM now`
-	w, err := write(ctx, db, query{nameUpdate, sql}, collectChange, append(draftArgs(d), id, version)...)
+	w, err := write(ctx, db, query{name: nameUpdate, sql: sql}, collectChange, append(draftArgs(d), id, version)...)
 	if err != nil {
 		return listing.Listing{}, listing.Listing{}, 0, err
 	}
@@ -110,7 +110,7 @@ func (db *DB) Delete(ctx context.Context, id, version int64) (listing.Listing, f
 			RETURNING pg_current_xact_id()::text AS xid, ` + listingColumns + `
 		)
 		SELECT NULL AS xid, * FROM before UNION ALL SELECT * FROM gone`
-	w, err := write(ctx, db, query{nameDelete, sql}, collectChange, id, version)
+	w, err := write(ctx, db, query{name: nameDelete, sql: sql}, collectChange, id, version)
 	if err != nil {
 		return listing.Listing{}, 0, err
 	}
@@ -129,7 +129,7 @@ func draftArgs(d listing.Draft) []any {
 // which no cached entry can be judged, so keep must exceed the longest life of one. Any number of replicas may call it.
 func (db *DB) Prune(ctx context.Context, keep time.Duration) (int64, error) {
 	const sql = `SELECT strata_prune($1)`
-	return write(ctx, db, query{namePrune, sql}, func(rows pgx.Rows) (int64, error) {
+	return write(ctx, db, query{name: namePrune, sql: sql}, func(rows pgx.Rows) (int64, error) {
 		return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 	}, keep)
 }

@@ -118,4 +118,3 @@ func TestManyClientsAreForgottenAgain(t *testing.T) {
 		t.Errorf("%d clients are remembered, want %d at most", got, 2*mostKnown)
 	}
 }
-
