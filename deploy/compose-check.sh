@@ -8,6 +8,8 @@ skip() { echo "compose-check: SKIPPED: $1"; exit 0; }
 command -v docker >/dev/null || skip "docker is not installed"
 docker version >/dev/null 2>&1 || skip "no Docker engine answers"
 docker compose version >/dev/null 2>&1 || skip "the Compose plugin is not installed"
+engine=$(docker version --format '{{.Server.Version}}')
+[ "${engine%%.*}" -ge 25 ] || [ -n "${COMPOSE_CHECK_OVERRIDE:-}" ] || skip "the engine is $engine, and start_interval needs 25.0"
 
 export COMPOSE_PROJECT_NAME=strata-check HTTP_PORT=${HTTP_PORT:-18080} GRAFANA_PORT=${GRAFANA_PORT:-13000} PROMETHEUS_PORT=${PROMETHEUS_PORT:-19090}
 export LISTINGS=${LISTINGS:-5000} RATE=${RATE:-50} DURATION=${DURATION:-15s}
@@ -37,10 +39,11 @@ await() { # what, query: within 30 s of readiness, which is what is promised
   done
   echo "compose-check: after $((SECONDS - ready)) s: $1"
 }
+services=$(compose config --services)
+has() { grep -qx "$1" <<<"$services" || { echo "compose-check: $1 is left out by the override"; return 1; }; }
 for job in $(sed -n 's/^  - job_name: //p' deploy/prometheus/prometheus.yml); do
   service=$(case $job in postgres | redis) echo "$job-exporter" ;; *) echo "$job" ;; esac)
-  compose config --services | grep -qx "$service" || { echo "compose-check: $job is left out by the override"; continue; }
-  await "$job is scraped" "up{job=\"$job\"} == 1"
+  if has "$service"; then await "$job is scraped" "up{job=\"$job\"} == 1"; fi
 done
 await "two replicas are scraped" 'count(up{job="strata"} == 1) == 2'
 await "visitors are answered" 'sum(rate(strata_answers_total[15s])) > 0'
@@ -48,10 +51,14 @@ await "answers come out of a cache" 'sum(rate(strata_answers_total{source=~"view
 await "Postgres counts statements" 'sum(pg_stat_statements_calls_total) > 0'
 await "Redis has keys" 'sum(redis_db_keys) > 0'
 await "the feed is read" 'max(strata_feed_age_seconds) < 5'
-await "spans arrive at the collector" 'sum({__name__=~"otelcol_receiver_accepted_spans(_total)?"}) > 0'
+if has otel-collector; then await "spans arrive at the collector" 'sum({__name__=~"otelcol_receiver_accepted_spans(_total)?"}) > 0'; fi
 await "k6 writes to Prometheus" '{__name__=~"k6_http_reqs_total"}'
 
-compose --profile load run --rm k6
-await "the load run is in Prometheus" 'sum(k6_http_reqs_total) > 0'
+# A crossed threshold (99) is a slow machine, not a broken stack.
+code=0
+compose --profile load run --rm k6 || code=$?
+[ "$code" = 0 ] || [ "$code" = 99 ] || { echo "compose-check: FAILED: k6 ended with $code"; exit 1; }
+ready=$SECONDS
+await "the load run is in Prometheus, as histograms" 'histogram_count(sum(rate(k6_http_req_duration_seconds[1m]))) > 0'
 bash deploy/footprint.sh
 echo "compose-check: passed"
