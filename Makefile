@@ -12,7 +12,7 @@ GO_BUILD := CGO_ENABLED=0 go build -buildvcs=false
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s  %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: strata bin/k6 ## Compare the four strategies under load: a table and loadtest/results/latest/report.html (DURATION, LISTINGS, RATE, STRATEGIES change it)
@@ -29,6 +29,38 @@ run: strata ## Run the service on a private Postgres and Redis, with made-up dat
 test: lint strata bin/k6 compiler nginx ## Lint, then all tests with the race detector, on real Postgres, Redis and k6
 	@echo "Testing ..."
 	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
+
+# Compose: the whole stack, with boards. STRATEGY, LISTINGS, RATE and the rest of .env.example change it.
+COMPOSE = VERSION=$(VERSION) docker compose $(if $(TAIL),-f docker-compose.yml -f deploy/compose.tail-sampling.yml) $(if $(LOGS),--profile logs)
+
+.PHONY: up
+up: ## Start the whole stack by Docker Compose and wait until it is healthy (LOGS=1 with Loki, TAIL=1 with tail sampling)
+	@$(COMPOSE) up --detach --build --wait --remove-orphans
+	@echo "Boards: http://127.0.0.1:$${GRAFANA_PORT:-3000}   API: http://127.0.0.1:$${HTTP_PORT:-8080}/docs   Prometheus: http://127.0.0.1:$${PROMETHEUS_PORT:-9090}"
+
+.PHONY: down
+down: ## Stop it (VOLUMES=1 removes the data too)
+	@docker compose --profile '*' down --remove-orphans $(if $(VOLUMES),--volumes)
+
+.PHONY: logs
+logs: ## Follow its logs (SERVICE=strata for one service)
+	@docker compose --profile '*' logs --follow --tail 50 $(SERVICE)
+
+.PHONY: load
+load: ## A run of k6 against it (RATE, DURATION, WRITES, SEED change it); the boards show it
+	@$(COMPOSE) --profile load run --rm k6
+
+.PHONY: footprint
+footprint: ## Measure its working set against the budget of 1.2 GiB
+	@bash deploy/footprint.sh
+
+.PHONY: doctor
+doctor: ## What is missing on this machine, what is unhealthy in the stack, and what to do
+	@bash deploy/doctor.sh
+
+.PHONY: compose-check
+compose-check: ## Start the stack under a name of its own, ask it for data, stop it; says so where there is no Docker
+	@bash deploy/compose-check.sh
 
 .PHONY: bench
 bench: ## Run the benchmarks

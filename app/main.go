@@ -159,6 +159,7 @@ type seedCommand struct {
 	ownerFlags `embed:""`
 	Listings   int    `name:"listings" default:"100000" help:"How many listings."`
 	Seed       uint64 `name:"seed" default:"1" help:"The same seed makes the same listings."`
+	IfEmpty    bool   `name:"if-empty" help:"Leave a database that holds listings as it is, and succeed."`
 }
 
 // Run fills the database.
@@ -169,9 +170,13 @@ func (c *seedCommand) Run(ctx context.Context, std streams) error {
 	if err := checkPositive("--listings", c.Listings); err != nil {
 		return usageError{err}
 	}
-	return postgres.Seed(ctx, string(c.URL), postgres.SeedConfig{
+	err := postgres.Seed(ctx, string(c.URL), postgres.SeedConfig{
 		Listings: c.Listings, Seed: c.Seed, Progress: progress(std.errOut),
 	})
+	if c.IfEmpty && errors.Is(err, postgres.ErrNotEmpty) {
+		_, err = fmt.Fprintln(std.out, "the database already holds listings; nothing to do")
+	}
+	return err
 }
 
 // progress returns a function that draws a bar where somebody looks at it, and otherwise writes a line for each tenth.

@@ -598,3 +598,15 @@ func TestServiceThatCannotStartSaysWhyInOneLine(t *testing.T) {
 		})
 	}
 }
+
+func TestSeedIfEmptyLeavesListingsAsTheyAre(t *testing.T) {
+	owner, _ := seeded(t, 200)
+	args := []string{"seed", "--listings=10", "--database-owner-url=" + owner}
+	var out, errOut bytes.Buffer
+	if code := execute(t.Context(), append(args, "--if-empty"), &out, &errOut); code != 0 || !strings.Contains(out.String(), "nothing to do") {
+		t.Errorf("with --if-empty: code %d, %q, %q", code, &out, &errOut)
+	}
+	if code := execute(t.Context(), args, &out, &errOut); code != exitFailed {
+		t.Errorf("without it: code %d, want %d", code, exitFailed)
+	}
+}
