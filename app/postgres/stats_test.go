@@ -83,9 +83,9 @@ func TestCitiesComeWithTheirActiveListingsLargestFirst(t *testing.T) {
 	create(t, db, sold)
 	got, err := db.Cities(t.Context())
 	want := []listing.City{
-		{Slug: "gamma", Name: "Gamma", Region: "South", Country: "BB", Latitude: -30, Longitude: 30, ForSale: 1, ForRent: 1},
-		{Slug: "alpha", Name: "Alpha", Region: "North", Country: "AA", Latitude: 10, Longitude: 10},
-		{Slug: "beta", Name: "Beta", Region: "North", Country: "AA", Latitude: 20, Longitude: 20},
+		{Slug: "gamma", Name: "Gamma", Region: "South", RegionSlug: "south", Country: "BB", Latitude: -30, Longitude: 30, ForSale: 1, ForRent: 1},
+		{Slug: "alpha", Name: "Alpha", Region: "North", RegionSlug: "north", Country: "AA", Latitude: 10, Longitude: 10},
+		{Slug: "beta", Name: "Beta", Region: "North", RegionSlug: "north", Country: "AA", Latitude: 20, Longitude: 20},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("error %v (-want +got):\n%s", err, diff)
