@@ -50,7 +50,7 @@ func annotations() object {
 	}
 	return object{"list": []object{
 		note("Strategy changes", "purple", `sum by (strategy) (strata_strategy_info == 1) unless sum by (strategy) (strata_strategy_info offset 10s == 1)`, "now {{strategy}}"),
-		note("k6 runs", "blue", `sum by (scenario, strategy) (k6_vus) unless sum by (scenario, strategy) (k6_vus offset 10s)`, "k6 begins: {{scenario}} {{strategy}}"),
+		note("k6 runs", "blue", `sum by (strategy) (k6_vus) unless sum by (strategy) (k6_vus offset 10s)`, "k6 begins: {{strategy}}"),
 		note("Faults", "red", `ALERTS{alertname=~"RedisBreakerOpen|FeedBlind|PostgresDown|RedisDown|TargetDown", alertstate="firing"}`, "{{alertname}} {{instance}}"),
 	}}
 }
