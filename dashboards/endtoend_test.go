@@ -218,7 +218,7 @@ func (s *pipeline) startLoad(t *testing.T) <-chan struct{} {
 			"BASE_URL=" + r.url, "TOKEN=" + s.token, "STRATEGY=" + r.strategy, "LISTINGS=" + listings, "HOT=500", "WRITES=0.05", "RATE=15", "DURATION=" + loadDuration,
 			fmt.Sprintf("SEED=%d", i+1),
 			"K6_PROMETHEUS_RW_SERVER_URL=" + s.prometheus + "/api/v1/write", "K6_PROMETHEUS_RW_PUSH_INTERVAL=1s", "K6_PROMETHEUS_RW_TREND_STATS=p(50),p(95),p(99),avg",
-		}, k6, "run", "--quiet", "--no-usage-report", "--tag", fmt.Sprintf("run=%d", i), "-o", "experimental-prometheus-rw", script)
+		}, k6, "run", "--quiet", "--no-usage-report", "--tag", fmt.Sprintf("run=%d", i), "--tag", "strategy="+r.strategy, "-o", "experimental-prometheus-rw", script)
 		if first == nil {
 			first = p.Done()
 		}

@@ -19,7 +19,7 @@ func runtime() *dashboard {
 	d.graph("Share of processor time spent collecting", "percentunit", "By the runtime's own account.", 8,
 		q(`sum by (instance) (rate(go_cpu_classes_gc_total_cpu_seconds_total`+s+`[$__rate_interval])) / (sum by (instance) (rate(go_cpu_classes_total_cpu_seconds_total`+s+`[$__rate_interval])) > 0)`, "{{instance}}"))
 	d.graph("Collections", "ops", "Cycles a second.", 8, q(`sum by (instance) (rate(go_gc_duration_seconds_count`+s+`[$__rate_interval]))`, "{{instance}}"))
-	d.graph("Longest pause", "s", "Of the last collections: the time in which nothing ran.", 8, q(`max by (instance) (go_gc_duration_seconds{job="strata", quantile="1"})`, "{{instance}}"))
+	d.graph("Longest pause", "s", "Of the last collections: the time in which nothing ran.", 8, q(`max by (instance) (go_gc_duration_seconds{job="strata", quantile=~"1|1.0"})`, "{{instance}}"))
 	d.graph("Objects on the heap", "short", "Live and not yet collected.", 8, q(`sum by (instance) (go_memstats_heap_objects`+s+`)`, "{{instance}}"))
 	return d
 }
