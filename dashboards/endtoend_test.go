@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +48,7 @@ const (
 func TestEveryPanelAndEveryRuleHasDataUnderLoad(t *testing.T) {
 	s := startStack(t)
 	queries := s.everything(t)
-	if len(queries) < 200 {
+	if len(queries) < 150 {
 		t.Fatalf("only %d queries", len(queries))
 	}
 	missing := make(map[string]string) // what a query says, by its name
@@ -79,6 +81,60 @@ func TestEveryPanelAndEveryRuleHasDataUnderLoad(t *testing.T) {
 	}
 	s.rulesAreHealthy(t)
 	s.exemplarHasATrace(t)
+	if *update {
+		s.record(t)
+	}
+}
+
+var update = flag.Bool("update", false, "record anew what the exporters export")
+
+// record writes the metrics of all that is scraped here, for the tests that look at boards without running anything.
+func (s *pipeline) record(t *testing.T) {
+	t.Helper()
+	for _, r := range []struct{ file, job, prefix, what string }{
+		{"postgres_exporter-0.19.1", "postgres", "pg_", "Every metric of postgres_exporter 0.19.1 with the collector stat_statements, on PostgreSQL " + s.PostgresVersion},
+		{"redis_exporter-1.45", "redis", "redis_", "Every metric of redis_exporter 1.45 on " + s.RedisVersion},
+		{"prometheus-2.42", "prometheus", "prometheus_", "Every metric of Prometheus 2.42 about itself, with the rules of deploy/prometheus/rules"},
+		{"strata-process", "strata", "(go|process)_", "What client_golang adds to the service, and app/testdata/metrics.golden leaves out"},
+	} {
+		metadata := make(map[string][]struct{ Type string })
+		var series []map[string]string
+		form := url.Values{"match[]": {fmt.Sprintf(`{job=%q, __name__=~"%s.*"}`, r.job, r.prefix)}}
+		if err := errors.Join(s.get("/api/v1/metadata", &metadata), s.get("/api/v1/series?"+form.Encode(), &series)); err != nil {
+			t.Fatal(err)
+		}
+		labels := make(map[string]map[string]bool)
+		for _, one := range series {
+			family := one["__name__"]
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				if base, cut := strings.CutSuffix(family, suffix); cut && len(metadata[base]) > 0 {
+					family = base
+				}
+			}
+			if labels[family] == nil {
+				labels[family] = make(map[string]bool)
+			}
+			for label := range one {
+				if !slices.Contains([]string{"__name__", "job", "instance", "le", "quantile"}, label) {
+					labels[family][label] = true
+				}
+			}
+		}
+		out := "# " + r.what + ": name, type, labels.\n"
+		for _, family := range slices.Sorted(maps.Keys(labels)) {
+			kind := "unknown"
+			for _, name := range []string{family, strings.TrimSuffix(family, "_total")} { // OpenMetrics leaves the suffix of counters out
+				if len(metadata[name]) > 0 {
+					kind = metadata[name][0].Type
+					break
+				}
+			}
+			out += strings.Join(append([]string{family, kind}, slices.Sorted(maps.Keys(labels[family]))...), " ") + "\n"
+		}
+		if err := os.WriteFile(filepath.Join("testdata", r.file+".metrics"), []byte(out), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // check is one expression that must have data.
@@ -96,6 +152,7 @@ func (s *pipeline) everything(t *testing.T) []check {
 	for name := range absent {
 		unused[name] = true
 	}
+	waits := agreed(t)
 	for _, b := range readBoards(t) {
 		for _, p := range b.queries() {
 			name := fmt.Sprintf("%s: %q", b.file, p.Title)
@@ -104,6 +161,9 @@ func (s *pipeline) everything(t *testing.T) []check {
 				continue
 			}
 			for _, one := range p.Targets {
+				if waits(one.Expr) {
+					continue
+				}
 				all = append(all, check{name: p.String() + ": query " + one.RefID, expr: v.fill(one.Expr), ranged: one.Range})
 			}
 		}
@@ -112,7 +172,7 @@ func (s *pipeline) everything(t *testing.T) []check {
 		t.Errorf("%s is said to be absent, and there is no such panel", name)
 	}
 	for _, r := range readRules(t) {
-		if r.Record == "" {
+		if r.Record == "" || waits(r.Record) {
 			continue
 		}
 		expr := r.Record
@@ -122,6 +182,31 @@ func (s *pipeline) everything(t *testing.T) []check {
 		all = append(all, check{name: r.String() + " " + expr, expr: expr})
 	}
 	return all
+}
+
+// agreed returns a function that tells whether an expression reads a metric that the service does not export yet, itself or by way of a rule.
+// TestAgreedMetricsAreNotExportedYet sees to it that none stays agreed for longer.
+func agreed(t *testing.T) func(expr string) bool {
+	t.Helper()
+	var names []string
+	for _, line := range lines(t, "testdata/agreed.metrics") {
+		names = append(names, strings.Fields(line)[0])
+	}
+	waits := func(text string) bool {
+		expr, err := parse(plain.fill(text))
+		return err == nil && slices.ContainsFunc(read(expr), func(metric string) bool {
+			return slices.ContainsFunc(names, func(name string) bool {
+				base, isHistogram := strings.CutSuffix(name, "_seconds")
+				return metric == name || isHistogram && strings.HasPrefix(metric, base+"_seconds_")
+			})
+		})
+	}
+	for _, r := range readRules(t) {
+		if r.Record != "" && waits(r.Expr) {
+			names = append(names, r.Record)
+		}
+	}
+	return waits
 }
 
 // pipeline is what runs.

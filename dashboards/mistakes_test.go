@@ -61,7 +61,7 @@ func mistakes(p panel, t panelTarget) []string {
 				if sums(e.LHS) && sums(e.RHS) {
 					say("divides sums of durations: slow requests weigh more than quick ones")
 				}
-				for _, metric := range divisors(e.RHS) {
+				for _, metric := range read(e.RHS) {
 					if mayBeZero.MatchString(metric) {
 						say("divides by %s, which may be 0", metric)
 					}
@@ -114,11 +114,12 @@ func constant(e parser.Expr) bool {
 
 // sums tells whether all that an expression reads are sums of durations.
 func sums(e parser.Expr) bool {
-	names := divisors(e)
+	names := read(e)
 	return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return !strings.HasSuffix(name, "_seconds_sum") })
 }
 
-func divisors(e parser.Expr) []string {
+// read returns the metrics that an expression reads.
+func read(e parser.Expr) []string {
 	var names []string
 	parser.Inspect(e, func(node parser.Node, _ []parser.Node) error {
 		if v, ok := node.(*parser.VectorSelector); ok {
