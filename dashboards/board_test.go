@@ -45,7 +45,15 @@ type panel struct {
 	FieldConfig              struct {
 		Defaults struct {
 			Unit, NoValue string
+			Custom        map[string]any
 			Links         []struct{ Title, URL string }
+		}
+		Overrides []struct {
+			Matcher    struct{ Options json.RawMessage }
+			Properties []struct {
+				ID    string
+				Value any
+			}
 		}
 	}
 	board string

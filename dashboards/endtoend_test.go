@@ -83,10 +83,16 @@ func TestEveryPanelAndEveryRuleHasDataUnderLoad(t *testing.T) {
 	s.exemplarHasATrace(t)
 	if *update {
 		s.record(t)
+		<-ended // a picture of the whole run
+		for _, b := range readBoards(t) {
+			if b.UID == "strata-caching" {
+				s.draw(t, b, []string{"none", "stamped"}, "caching.svg")
+			}
+		}
 	}
 }
 
-var update = flag.Bool("update", false, "record anew what the exporters export")
+var update = flag.Bool("update", false, "record anew what the exporters export, and draw the home board")
 
 // record writes the metrics of all that is scraped here, for the tests that look at boards without running anything.
 func (s *pipeline) record(t *testing.T) {
