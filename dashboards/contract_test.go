@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -200,7 +201,7 @@ func around(path []parser.Node) string {
 }
 
 func (m metric) unknownValues(of string, matcher *labels.Matcher) []string {
-	if matcher.Name == labels.MetricName {
+	if matcher.Name == model.MetricNameLabel {
 		return nil
 	}
 	values, has := m.labels[matcher.Name]

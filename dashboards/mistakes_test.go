@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -37,7 +38,7 @@ func mistakes(p panel, t panelTarget) []string {
 				say("%s is gone since PostgreSQL 17", name(e))
 			}
 			for _, m := range e.LabelMatchers {
-				if m.Name == labels.MetricName && m.Type != labels.MatchEqual {
+				if m.Name == model.MetricNameLabel && m.Type != labels.MatchEqual {
 					say("one pattern over several metrics: %s", m)
 				}
 			}
@@ -199,15 +200,15 @@ func TestEachMistakeIsRefused(t *testing.T) {
 	}
 }
 
-// readFixture returns a board that nothing is wrong with.
+// readFixture returns a board that nothing is wrong with. It is not called .json, or Grafana, which is given the whole folder, would load it.
 func readFixture(t *testing.T) board {
 	t.Helper()
-	text, err := os.ReadFile("testdata/fixture.json")
+	text, err := os.ReadFile("testdata/fixture.board")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !json.Valid(text) {
-		t.Fatal("testdata/fixture.json is not JSON")
+		t.Fatal("testdata/fixture.board is not JSON")
 	}
 	b, err := decode("fixture.json", text)
 	if err != nil {
