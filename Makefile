@@ -33,6 +33,10 @@ test: lint strata bin/k6 bin/postgres_exporter compiler prometheus ## Lint, then
 boards: ## Write the dashboards anew from dashboards/generate
 	@go run ./dashboards/generate
 
+.PHONY: picture
+picture: strata bin/k6 bin/postgres_exporter prometheus ## Draw dashboards/caching.svg, the home board as a minute of real load fills it, and record anew what the exporters export
+	@go test ./dashboards -run EveryPanel -count=1 -update
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	@go test -run '^$$' -bench . -benchmem -timeout 30m ./...

@@ -303,10 +303,14 @@ func (s *pipeline) startLoad(t *testing.T) <-chan struct{} {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rate := "15" // enough for every panel, and next to nothing for the machine
+	if *update {
+		rate = "60" // enough for a picture
+	}
 	var first <-chan struct{}
 	for i, r := range s.services {
 		p := s.launch(t, fmt.Sprintf("k6-%d", i), []string{
-			"BASE_URL=" + r.url, "TOKEN=" + s.token, "STRATEGY=" + r.strategy, "LISTINGS=" + listings, "HOT=500", "WRITES=0.05", "RATE=15", "DURATION=" + loadDuration,
+			"BASE_URL=" + r.url, "TOKEN=" + s.token, "STRATEGY=" + r.strategy, "LISTINGS=" + listings, "HOT=500", "WRITES=0.05", "RATE=" + rate, "DURATION=" + loadDuration,
 			fmt.Sprintf("SEED=%d", i+1),
 			"K6_PROMETHEUS_RW_SERVER_URL=" + s.prometheus + "/api/v1/write", "K6_PROMETHEUS_RW_PUSH_INTERVAL=1s", "K6_PROMETHEUS_RW_TREND_STATS=p(50),p(95),p(99),avg",
 		}, k6, "run", "--quiet", "--no-usage-report", "--tag", fmt.Sprintf("run=%d", i), "--tag", "strategy="+r.strategy, "-o", "experimental-prometheus-rw", script)

@@ -153,6 +153,28 @@ func unitOf(p panel, series string) string {
 	return unit
 }
 
+// stepColor returns the color that an override's thresholds give a value.
+func stepColor(p panel, series string, v float64) string {
+	color := "text"
+	for _, o := range p.FieldConfig.Overrides {
+		var name string
+		if json.Unmarshal(o.Matcher.Options, &name) != nil || strings.ReplaceAll(name, "$baseline", "none") != series {
+			continue
+		}
+		for _, property := range o.Properties {
+			thresholds, _ := property.Value.(map[string]any)
+			steps, _ := thresholds["steps"].([]any)
+			for _, one := range steps {
+				step, _ := one.(map[string]any)
+				if from, bounded := step["value"].(float64); !bounded || v >= from {
+					color, _ = step["color"].(string)
+				}
+			}
+		}
+	}
+	return map[string]string{"green": "#73bf69", "orange": "#ff9830", "red": "#f2495c", "text": "#d8d9da"}[color]
+}
+
 // spell writes a value with its unit, three figures at most.
 func spell(v float64, unit string) string {
 	scaled := func(units []string, step float64) string {
@@ -189,8 +211,8 @@ func figures(p panel, all []drawn, w, h float64) string {
 	for i, one := range all {
 		name, _, _ := strings.Cut(one.name, "\x00")
 		y := 40 + step*(float64(i)+0.62)
-		fmt.Fprintf(&out, `<text x="16" y="%.0f" font-size="15" fill="#ccccdc">%s</text><text x="%.0f" y="%.0f" font-size="30" fill="#73bf69" text-anchor="end" font-weight="600">%s</text>`,
-			y, html.EscapeString(name), w-20, y+6, spell(one.points[0][1], unitOf(p, name)))
+		fmt.Fprintf(&out, `<text x="16" y="%.0f" font-size="15" fill="#ccccdc">%s</text><text x="%.0f" y="%.0f" font-size="30" fill="%s" text-anchor="end" font-weight="600">%s</text>`,
+			y, html.EscapeString(name), w-20, y+6, stepColor(p, name, one.points[0][1]), spell(one.points[0][1], unitOf(p, name)))
 	}
 	return out.String()
 }
