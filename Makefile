@@ -26,9 +26,17 @@ run: strata ## Run the service on a private Postgres and Redis, with made-up dat
 	@bin/run -strata bin/strata $(if $(LISTINGS),--listings $(LISTINGS))
 
 .PHONY: test
-test: lint strata bin/k6 compiler nginx ## Lint, then all tests with the race detector, on real Postgres, Redis and k6
+test: lint strata bin/k6 bin/postgres_exporter compiler nginx prometheus ## Lint, then all tests with the race detector, on real Postgres, Redis, Prometheus and k6
 	@echo "Testing ..."
-	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
+	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" STRATA_POSTGRES_EXPORTER="$(CURDIR)/bin/postgres_exporter" CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
+
+.PHONY: boards
+boards: ## Write the dashboards anew from dashboards/generate
+	@go run ./dashboards/generate
+
+.PHONY: picture
+picture: strata bin/k6 bin/postgres_exporter prometheus ## Draw dashboards/caching.svg, the home board as a minute of real load fills it, and record anew what the exporters export
+	@go test ./dashboards -run EveryPanel -count=1 -update
 
 # Compose: the whole stack, with boards. STRATEGY, LISTINGS, RATE and the rest of .env.example change it.
 COMPOSE = VERSION=$(VERSION) docker compose $(if $(TAIL),-f docker-compose.yml -f deploy/compose.tail-sampling.yml) $(if $(LOGS),--profile logs)
@@ -85,6 +93,10 @@ bin/k6: tools/k6.mod tools/k6.sum
 	@echo "Building bin/k6, the load generator, from source: about 90 seconds with a cold cache, once ..."
 	@$(GO_BUILD) -modfile=tools/k6.mod -o $@ go.k6.io/k6/v2
 
+bin/postgres_exporter: tools/postgres_exporter.mod tools/postgres_exporter.sum
+	@echo "Building bin/postgres_exporter from source: about 30 seconds with a cold cache, once ..."
+	@$(GO_BUILD) -modfile=tools/postgres_exporter.mod -o $@ github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter
+
 bin/golangci-lint: tools/golangci-lint.mod tools/golangci-lint.sum
 	@echo "Building bin/golangci-lint from source: about 2 minutes with a cold cache, once ..."
 	@$(GO_BUILD) -modfile=tools/golangci-lint.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -106,6 +118,15 @@ nginx:
 		command -v apt-get >/dev/null && $$sudo true || { echo "No nginx: the tests with a CDN in front are skipped."; exit 0; }; \
 		echo "Installing nginx by apt, for the tests with a CDN in front ..."; \
 		$$sudo bash deploy/local/install.sh nginx >/dev/null; }
+
+# Prometheus with promtool, for the rules' tests, and Redis' exporter, for the end-to-end test. None is started as a service.
+.PHONY: prometheus
+prometheus:
+	@command -v promtool >/dev/null && command -v prometheus >/dev/null && command -v prometheus-redis-exporter >/dev/null || { \
+		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo -n); \
+		command -v apt-get >/dev/null && $$sudo true || { echo "The tests of boards and rules need prometheus, promtool and prometheus-redis-exporter in PATH (on macOS: brew install prometheus; go install github.com/oliver006/redis_exporter@latest, and link it by that name)." >&2; exit 1; }; \
+		echo "Installing Prometheus and Redis' exporter by apt, for the tests of boards and rules ..."; \
+		$$sudo sh deploy/local/install.sh prometheus prometheus-redis-exporter >/dev/null; }
 
 .PHONY: clean
 clean: ## Remove what was built; the results of load tests stay

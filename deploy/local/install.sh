@@ -21,8 +21,12 @@ echo 'create_main_cluster = false' >"$no_cluster"
 apt-get update -qq
 apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
 
-# Nor is Redis to start with the machine. An older Postgres, which may be in use, is left alone.
+# Nor is Redis or Prometheus to start with the machine. An older Postgres, which may be in use, is left alone.
 case " $* " in *' redis-server '*)
 	[ ! -d /run/systemd/system ] || systemctl disable --quiet redis-server || true
+	;;
+esac
+case " $* " in *' prometheus '*)
+	[ ! -d /run/systemd/system ] || systemctl disable --quiet prometheus prometheus-redis-exporter || true
 	;;
 esac

@@ -1,0 +1,213 @@
+package main
+
+import "strings"
+
+// query is one expression of a panel and what its series are called.
+type query struct {
+	expr, legend string
+	exemplars    bool
+}
+
+func q(expr, legend string) query { return query{expr: expr, legend: legend} }
+
+// withExemplars shows a histogram's exemplars as dots that lead to their traces.
+func withExemplars(expr, legend string) query {
+	return query{expr: expr, legend: legend, exemplars: true}
+}
+
+// colors are the strategies' on every board, those of loadtest/report.
+var colors = [][2]string{{"none", "#8c8c8c"}, {"ttl", "#f2a33a"}, {"aside", "#4f8fdb"}, {"stamped", "#2fae76"}}
+
+func targets(queries []query, instant bool, format string) []target {
+	all := make([]target, 0, len(queries))
+	for i, one := range queries {
+		all = append(all, target{
+			Datasource: prometheus, EditorMode: "code", Exemplar: one.exemplars, Expr: one.expr, Format: format, Instant: instant, Range: !instant,
+			LegendFormat: one.legend, RefID: string(rune('A' + i)),
+		})
+	}
+	return all
+}
+
+// graph adds a time series panel.
+func (d *dashboard) graph(title, unit, description string, w int, queries ...query) *panel {
+	zero := 0.0
+	p := &panel{
+		Type: "timeseries", Title: title, Description: description, Datasource: &prometheus, Targets: targets(queries, false, ""),
+		FieldConfig: &fieldConfig{Defaults: defaults{
+			Unit: unit, NoValue: d.noValue, Min: &zero, Mappings: []object{}, Color: object{"mode": "palette-classic"},
+			Custom: object{
+				"drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 2, "fillOpacity": 8, "gradientMode": "opacity", "showPoints": "never",
+				"spanNulls": false, "axisPlacement": "auto", "axisLabel": "", "stacking": object{"mode": "none", "group": "A"}, "scaleDistribution": object{"type": "linear"},
+			},
+		}, Overrides: []override{}},
+		Options: object{
+			"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}},
+			"tooltip": object{"mode": "multi", "sort": "desc"},
+		},
+	}
+	return d.place(p, w, 8)
+}
+
+// byStrategy gives each strategy the color that it has everywhere: of the series whose names begin with its name.
+func (p *panel) byStrategy() *panel {
+	for _, c := range colors {
+		p.override("byRegexp", "/^"+c[0]+"\\b.*/", object{"id": "color", "value": object{"mode": "fixed", "fixedColor": c[1]}})
+	}
+	return p
+}
+
+// share stacks the series to 100 %.
+func (p *panel) share() *panel {
+	p.FieldConfig.Defaults.Custom["stacking"] = object{"mode": "percent", "group": "A"}
+	p.FieldConfig.Defaults.Custom["fillOpacity"] = 60
+	p.FieldConfig.Defaults.Custom["lineWidth"] = 0
+	return p
+}
+
+// stacked stacks the series.
+func (p *panel) stacked() *panel {
+	p.FieldConfig.Defaults.Custom["stacking"] = object{"mode": "normal", "group": "A"}
+	p.FieldConfig.Defaults.Custom["fillOpacity"] = 40
+	return p
+}
+
+// logarithmic spreads what differs by orders of magnitude.
+func (p *panel) logarithmic() *panel {
+	p.FieldConfig.Defaults.Custom["scaleDistribution"] = object{"type": "log", "log": 10}
+	p.FieldConfig.Defaults.Min = nil
+	return p
+}
+
+// limit draws a dashed line.
+func (p *panel) limit(at float64) *panel {
+	p.FieldConfig.Defaults.Custom["thresholdsStyle"] = object{"mode": "dashed"}
+	return p.thresholds("transparent", at, "red")
+}
+
+// thresholds colors values: first below, then pairs of a bound and the color from there on.
+func (p *panel) thresholds(first string, pairs ...any) *panel {
+	steps := []object{{"color": first, "value": nil}}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		steps = append(steps, object{"value": pairs[i], "color": pairs[i+1]})
+	}
+	p.FieldConfig.Defaults.Thresholds = object{"mode": "absolute", "steps": steps}
+	return p
+}
+
+// links adds data links to every series.
+func (p *panel) links(l ...dataLink) *panel {
+	p.FieldConfig.Defaults.Links = append(p.FieldConfig.Defaults.Links, l...)
+	return p
+}
+
+// needs replaces what the panel says without data.
+func (p *panel) needs(sentence string) *panel {
+	p.FieldConfig.Defaults.NoValue = sentence
+	return p
+}
+
+func (p *panel) height(h int) *panel {
+	p.GridPos.H = h
+	return p
+}
+
+func (p *panel) override(matcher, option string, properties ...object) *panel {
+	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{object{"id": matcher, "options": option}, properties})
+	return p
+}
+
+// named sets a unit, and the number of decimals, of one series of the panel.
+func (p *panel) named(series, unit string, decimals int, more ...object) *panel {
+	return p.override("byName", series, append([]object{{"id": "unit", "value": unit}, {"id": "decimals", "value": decimals}}, more...)...)
+}
+
+// stat adds a panel of large figures, computed over the whole time that is shown or at its end.
+func (d *dashboard) stat(title, unit, description string, w int, queries ...query) *panel {
+	p := &panel{
+		Type: "stat", Title: title, Description: description, Datasource: &prometheus, Targets: targets(queries, true, ""),
+		FieldConfig: &fieldConfig{Defaults: defaults{
+			Unit: unit, NoValue: d.noValue, Mappings: []object{}, Color: object{"mode": "thresholds"},
+			Thresholds: object{"mode": "absolute", "steps": []object{{"color": "text", "value": nil}}},
+		}, Overrides: []override{}},
+		Options: object{
+			"colorMode": "value", "graphMode": "none", "justifyMode": "center", "orientation": "auto", "textMode": "value_and_name", "wideLayout": true,
+			"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
+		},
+	}
+	return d.place(p, w, 5)
+}
+
+// table adds a table with one line a value of key and one column a query, whose legend is the column's name.
+func (d *dashboard) table(title, unit, key, description string, w int, queries ...query) *panel {
+	p := &panel{
+		Type: "table", Title: title, Description: description, Datasource: &prometheus, Targets: targets(queries, true, "table"),
+		FieldConfig: &fieldConfig{Defaults: defaults{
+			Unit: unit, NoValue: d.noValue, Mappings: []object{}, Custom: object{"align": "auto", "cellOptions": object{"type": "auto"}},
+		}, Overrides: []override{}},
+		Options: object{"showHeader": true, "cellHeight": "md", "footer": object{"show": false, "reducer": []string{"sum"}, "countRows": false, "fields": ""}},
+	}
+	names, order := object{}, object{key: 0}
+	for i, one := range queries {
+		column := "Value #" + string(rune('A'+i))
+		if len(queries) == 1 {
+			column = "Value"
+		}
+		names[column], order[column] = one.legend, i+1
+	}
+	p.Transformations = []object{
+		{"id": "merge", "options": object{}},
+		{"id": "organize", "options": object{"excludeByName": object{"Time": true}, "indexByName": order, "renameByName": names}},
+	}
+	return d.place(p, w, 8)
+}
+
+// heatmap adds a histogram over time, from its classic buckets.
+func (d *dashboard) heatmap(title, unit, description string, w int, expr string) *panel {
+	p := &panel{
+		Type: "heatmap", Title: title, Description: description, Datasource: &prometheus, Targets: targets([]query{q(expr, "{{le}}")}, false, "heatmap"),
+		FieldConfig: &fieldConfig{Defaults: defaults{Unit: unit, NoValue: d.noValue, Mappings: []object{}, Custom: object{"scaleDistribution": object{"type": "linear"}}}, Overrides: []override{}},
+		Options: object{
+			"calculate": false, "cellGap": 1, "color": object{"mode": "scheme", "scheme": "Spectral", "steps": 64, "exponent": 0.5, "fill": "dark-orange", "reverse": true, "scale": "exponential"},
+			"yAxis": object{"unit": unit, "axisPlacement": "left", "reverse": false}, "tooltip": object{"mode": "single", "yHistogram": true, "showColorScale": true},
+			"legend": object{"show": true}, "rowsFrame": object{"layout": "auto"}, "exemplars": object{"color": "rgba(255,0,255,0.7)"}, "filterValues": object{"le": 1e-9},
+		},
+	}
+	return d.place(p, w, 8)
+}
+
+// repeat makes one copy of the panel for each value of a variable, side by side.
+func (p *panel) repeat(variable string) *panel {
+	p.Repeat, p.RepeatDirection, p.MaxPerRow = variable, "h", 4
+	return p
+}
+
+// keepVariables gives a URL's variables back the characters that escaping has taken.
+func keepVariables(escaped string) string {
+	return strings.NewReplacer("%24%7B", "${", "%7D%22", "}%22").Replace(escaped)
+}
+
+// vertical stacks the figures of a stat panel, name beside value.
+func (p *panel) vertical() *panel {
+	p.Options["orientation"] = "horizontal"
+	return p
+}
+
+// full shows a share on an axis from 0 to 1, so that a dip looks as large as it is.
+func (p *panel) full() *panel {
+	one := 1.0
+	p.FieldConfig.Defaults.Max = &one
+	return p
+}
+
+// colorSteps is a property of an override: colors by value, first below, then pairs of a bound and the color from there on.
+func colorSteps(first string, pairs ...any) object {
+	p := new(panel)
+	p.FieldConfig = new(fieldConfig)
+	return object{"id": "thresholds", "value": p.thresholds(first, pairs...).FieldConfig.Defaults.Thresholds}
+}
+
+func (p *panel) decimals(n int) *panel {
+	p.FieldConfig.Defaults.Decimals = &n
+	return p
+}
