@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs a load test in the cluster of the current context and shows its result: load.sh SCENARIO. Environment variables of loadtest/lib/settings.js win.
+set -euo pipefail
+case ${1:-browse} in
+smoke) set -- smoke RATE=20 DURATION=15s LISTINGS=2000 HOT=500 ;; # does everything work?
+browse) set -- browse RATE=200 DURATION=2m ;;                     # visitors of a portal
+hot) set -- hot RATE=400 DURATION=2m HOT=20 ;;                    # everybody looks at the same few
+writes) set -- writes RATE=200 DURATION=2m WRITES=0.05 ;;         # sellers are busy, too
+*) echo "load.sh: no scenario $1; there are smoke, browse, hot and writes" >&2 && exit 2 ;;
+esac
+scenario=$1 name=k6-$1-$(date +%s)
+shift
+settings=("$@")
+for variable in RATE DURATION SEED LISTINGS HOT WRITES STRATEGY; do
+	if [ -n "${!variable:-}" ]; then settings+=("$variable=${!variable}"); fi
+done
+echo "$scenario: ${settings[*]}"
+kubectl="kubectl --namespace strata"
+$kubectl create job "$name" --from=cronjob/k6 --dry-run=client --output=json |
+	kubectl set env --local --filename=- --output=json "${settings[@]}" |
+	$kubectl create --filename=- --output=name
+$kubectl wait --for=condition=complete --timeout=15m "job/$name" >/dev/null 2>&1 &
+complete=$!
+$kubectl wait --for=condition=failed --timeout=15m "job/$name" >/dev/null 2>&1 &
+failed=$!
+trap 'kill $complete $failed 2>/dev/null || true' EXIT
+wait -n $complete $failed || true
+$kubectl logs "job/$name"
+test "$($kubectl get job "$name" --output='jsonpath={.status.succeeded}')" = 1
