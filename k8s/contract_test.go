@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"maps"
 	"os"
 	"path/filepath"
@@ -164,33 +165,27 @@ func mountedFiles(t *testing.T, objects []object, p pod, c corev1.Container) map
 		if i < 0 {
 			t.Fatalf("%s: there is no volume %s", p.owner, mount.Name)
 		}
-		v := p.Spec.Volumes[i].ConfigMap
-		if v == nil {
-			continue
-		}
-		paths := make(map[string]string)
-		for key := range into[corev1.ConfigMap](t, named(t, objects, "ConfigMap", v.Name)).Data {
-			paths[key] = key
-		}
-		if len(v.Items) > 0 {
-			clear(paths)
-			for _, item := range v.Items {
+		v := p.Spec.Volumes[i]
+		paths := make(map[string]string) // of those keys that are not called as they are
+		if v.ConfigMap != nil {
+			for _, item := range v.ConfigMap.Items {
 				paths[item.Key] = item.Path
 			}
 		}
-		for key, text := range into[corev1.ConfigMap](t, named(t, objects, "ConfigMap", v.Name)).Data {
-			path, ok := paths[key]
-			switch {
-			case !ok:
-			case mount.SubPath == "":
-				files[filepath.Join(mount.MountPath, path)] = text
-			case mount.SubPath == path:
-				files[mount.MountPath] = text
-				// As the name of a provisioning file does not matter to Grafana, it need not be the same.
+		for _, name := range configMaps(v) {
+			for key, text := range into[corev1.ConfigMap](t, named(t, objects, "ConfigMap", name)).Data {
+				path := stdcmp.Or(paths[key], key)
+				switch {
+				case len(paths) > 0 && paths[key] == "":
+				case mount.SubPath == "":
+					files[filepath.Join(mount.MountPath, path)] = text
+				case mount.SubPath == path:
+					files[mount.MountPath] = text
+				}
 			}
 		}
 	}
-	// Compose gives these files a name of ours in a folder of Grafana's.
+	// Compose gives these files a name of ours in a folder of Grafana's, to whom the names do not matter.
 	for _, kind := range []string{"datasources", "dashboards"} {
 		folder := "/etc/grafana/provisioning/" + kind + "/"
 		if text, ok := files[folder+kind+".yaml"]; ok {

@@ -191,8 +191,10 @@ func told(t *testing.T, objects []object, p pod) []string {
 		all = append(all, discovered(t, texts["prometheus.yml"])...)
 	}
 	for _, v := range p.Spec.Volumes {
-		if v.ConfigMap != nil && withoutHash(v.ConfigMap.Name) != "k6-scripts" { // their default is for laptops
-			add(data("ConfigMap", v.ConfigMap.Name))
+		for _, name := range configMaps(v) {
+			if withoutHash(name) != "k6-scripts" { // their default is for laptops
+				add(data("ConfigMap", name))
+			}
 		}
 	}
 	for _, c := range p.containers() {

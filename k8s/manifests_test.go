@@ -253,6 +253,23 @@ func (p pod) containers() []corev1.Container {
 	return slices.Concat(p.Spec.InitContainers, p.Spec.Containers)
 }
 
+// configMaps returns the names of those that a volume is made of.
+func configMaps(v corev1.Volume) []string {
+	if v.ConfigMap != nil {
+		return []string{v.ConfigMap.Name}
+	}
+	if v.Projected == nil {
+		return nil
+	}
+	var names []string
+	for _, source := range v.Projected.Sources {
+		if source.ConfigMap != nil {
+			names = append(names, source.ConfigMap.Name)
+		}
+	}
+	return names
+}
+
 func TestEveryManifestDecodesStrictly(t *testing.T) {
 	eachVariant(t, func(t *testing.T, objects []object) {
 		pods(t, objects)

@@ -72,7 +72,7 @@ var manners = []manner{
 				return fmt.Errorf("shares the node's network or processes")
 			}
 			for _, v := range p.Spec.Volumes {
-				if v.ConfigMap == nil && v.EmptyDir == nil && v.Secret == nil && v.PersistentVolumeClaim == nil {
+				if v.ConfigMap == nil && v.Projected == nil && v.EmptyDir == nil && v.Secret == nil && v.PersistentVolumeClaim == nil {
 					return fmt.Errorf("volume %s is of a kind that is not expected here", v.Name)
 				}
 			}
@@ -406,8 +406,8 @@ func TestEveryReferenceHasItsObject(t *testing.T) {
 		for _, p := range pods(t, objects) {
 			exists("ServiceAccount", p.Spec.ServiceAccountName)
 			for _, v := range p.Spec.Volumes {
-				if v.ConfigMap != nil {
-					exists("ConfigMap", v.ConfigMap.Name)
+				for _, name := range configMaps(v) {
+					exists("ConfigMap", name)
 				}
 			}
 			for _, c := range p.containers() {
