@@ -29,6 +29,7 @@ run: strata ## Run the service on a private Postgres and Redis, with made-up dat
 test: lint strata bin/k6 bin/postgres_exporter compiler nginx prometheus ## Lint, then all tests with the race detector, on real Postgres, Redis, Prometheus and k6
 	@echo "Testing ..."
 	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" STRATA_POSTGRES_EXPORTER="$(CURDIR)/bin/postgres_exporter" CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
+	@cd k8s && CGO_ENABLED=0 go test -count=1 ./...
 
 .PHONY: boards
 boards: ## Write the dashboards anew from dashboards/generate
@@ -70,6 +71,21 @@ doctor: ## What is missing on this machine, what is unhealthy in the stack, and 
 compose-check: ## Start the stack under a name of its own, ask it for data, stop it; says so where there is no Docker
 	@bash deploy/compose-check.sh
 
+# Kubernetes: a cluster on this machine, and where its images come from.
+REGISTRY := localhost:5005
+
+.PHONY: kind
+kind: ## Start everything in a Kubernetes cluster on this machine (needs Docker, kind and kubectl); `tilt up` works on it, too
+	@bash k8s/kind.sh up $(REGISTRY)
+
+.PHONY: kind-down
+kind-down: ## Remove that cluster and its registry
+	@bash k8s/kind.sh down $(REGISTRY)
+
+.PHONY: kind-check
+kind-check: ## Ask the cluster of KUBECONFIG, with the kind overlay in it, for good manners, and restart the service under load; says so where there is none
+	@cd k8s && STRATA_CLUSTER_CHECK=1 go test -count=1 -timeout 20m -v -run TestCluster .
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	@go test -run '^$$' -bench . -benchmem -timeout 30m ./...
@@ -80,6 +96,7 @@ lint: bin/golangci-lint ## gofmt, go vet and the linters of .golangci.yml
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w changes it):" >&2; echo "$$unformatted" >&2; exit 1; }
 	@go vet ./...
 	@bin/golangci-lint run
+	@cd k8s && CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 ../bin/golangci-lint run --config ../.golangci.yml
 
 .PHONY: build
 build: strata ## Build bin/strata, the service

@@ -105,9 +105,7 @@ func TestFilesThatComposeMountsAreMountedInTheSamePlace(t *testing.T) {
 				continue
 			}
 			for path, content := range filesBelow(t, filepath.Join("..", source), target) {
-				if strings.Contains(path, "/loadtest/") { // k6.yaml has them in /scripts
-					path = strings.Replace(path, "/loadtest/", "/scripts/", 1)
-				}
+				path = strings.Replace(path, "/loadtest/", "/scripts/", 1) // of k6
 				got, ok := mounted[path]
 				if ours(path) && !ok {
 					t.Errorf("%s: %s is in Compose's container only", name, path)

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # Runs a load test in the cluster of the current context and shows its result: load.sh SCENARIO. Environment variables of loadtest/lib/settings.js win.
 set -euo pipefail
-case ${1:-browse} in
-smoke) set -- smoke RATE=20 DURATION=15s LISTINGS=2000 HOT=500 ;; # does everything work?
-browse) set -- browse RATE=200 DURATION=2m ;;                     # visitors of a portal
-hot) set -- hot RATE=400 DURATION=2m HOT=20 ;;                    # everybody looks at the same few
-writes) set -- writes RATE=200 DURATION=2m WRITES=0.05 ;;         # sellers are busy, too
-*) echo "load.sh: no scenario $1; there are smoke, browse, hot and writes" >&2 && exit 2 ;;
+scenario=${1:-browse} name=k6-${1:-browse}-$(date +%s)
+case $scenario in
+smoke) defaults="RATE=20 DURATION=15s LISTINGS=2000 HOT=500" ;; # does everything work?
+browse) defaults="RATE=200 DURATION=2m" ;;                      # visitors of a portal
+hot) defaults="RATE=400 DURATION=2m HOT=20" ;;                  # everybody looks at the same few
+writes) defaults="RATE=200 DURATION=2m WRITES=0.05" ;;          # sellers are busy, too
+*) echo "load.sh: no scenario $scenario; there are smoke, browse, hot and writes" >&2 && exit 2 ;;
 esac
-scenario=$1 name=k6-$1-$(date +%s)
-shift
-settings=("$@")
+for default in $defaults; do
+	variable=${default%%=*}
+	if [ -z "${!variable:-}" ]; then declare "$variable=${default#*=}"; fi
+done
+settings=()
 for variable in RATE DURATION SEED LISTINGS HOT WRITES STRATEGY; do
 	if [ -n "${!variable:-}" ]; then settings+=("$variable=${!variable}"); fi
 done
