@@ -22,6 +22,7 @@ import (
 // parameters are those of Tilt's built-in functions that we use, in order, as its API reference has them. A call with another one fails.
 var parameters = map[string]string{
 	"allow_k8s_contexts": "contexts",
+	"k8s_context":        "",
 	"version_settings":   "check_updates constraint",
 	"ci_settings":        "k8s_grace_period timeout readiness_timeout",
 	"update_settings":    "max_parallel_updates k8s_upsert_timeout_secs suppress_unused_image_warnings",
@@ -108,17 +109,20 @@ func execute(t *testing.T, subcommand string) map[string][]call {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := evaluate(t, string(text), subcommand)
+	made, err := evaluate(t, string(text), subcommand, "kind-strata")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return made
 }
 
-func evaluate(t *testing.T, text, subcommand string) (map[string][]call, error) {
+func evaluate(t *testing.T, text, subcommand, context string) (map[string][]call, error) {
 	t.Helper()
 	made := make(map[string][]call)
 	env := starlark.StringDict{
+		"fail": starlark.NewBuiltin("fail", func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+			return nil, fmt.Errorf("fail: %s", args)
+		}),
 		"config": starlarkstruct.FromStringDict(starlark.String("config"), starlark.StringDict{
 			"tilt_subcommand": starlark.String(subcommand), "main_dir": starlark.String(".."),
 		}),
@@ -143,6 +147,8 @@ func evaluate(t *testing.T, text, subcommand string) (map[string][]call, error) 
 			}
 			made[function] = append(made[function], c)
 			switch function {
+			case "k8s_context":
+				return starlark.String(context), nil
 			case "kustomize":
 				return starlark.String(manifestsOf(t, c.text("pathToDir"))), nil
 			case "decode_yaml_stream":
@@ -230,6 +236,13 @@ func TestTheTiltfileAllowsOneLiteralContext(t *testing.T) {
 	})
 	if found != 1 {
 		t.Errorf("allow_k8s_contexts is called %d times", found)
+	}
+	text, err := os.ReadFile(tiltfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err := evaluate(t, string(text), "up", "production"); err == nil || len(made["k8s_yaml"]) > 0 {
+		t.Errorf("in another context it goes on: %v", err)
 	}
 }
 
@@ -510,7 +523,7 @@ func TestButtonsWaitToBePressedAndCIHasNone(t *testing.T) {
 		}
 	}
 	for name, c := range resources(execute(t, "ci")) {
-		if c.text("trigger_mode") == "manual" {
+		if c.args["auto_init"] == starlark.False {
 			t.Errorf("tilt ci has the button %s", name)
 		}
 	}
@@ -544,7 +557,7 @@ func TestTheStubsNoticeMistakes(t *testing.T) {
 		if changed == string(text) {
 			t.Fatalf("the Tiltfile has no %s", broken.old)
 		}
-		if _, err := evaluate(t, changed, "up"); err == nil {
+		if _, err := evaluate(t, changed, "up", "kind-strata"); err == nil {
 			t.Errorf("%s passes", broken.new)
 		}
 	}
