@@ -124,9 +124,9 @@ func TestFilesThatComposeMountsAreMountedInTheSamePlace(t *testing.T) {
 	}
 }
 
-// ours leaves out what lies in a mounted folder for others: tests of rules, the runbook, the profile logs, Go.
+// ours leaves out what lies in a mounted folder for others: tests of rules, the runbook, the profile logs, pictures, Go.
 func ours(path string) bool {
-	for _, others := range []string{"kustomization.yaml", "/tests/", ".md", ".go", "logs.yaml", "/testdata/"} {
+	for _, others := range []string{"kustomization.yaml", "/tests/", ".md", ".go", "logs.yaml", "/testdata/", ".svg"} {
 		if strings.Contains(path, others) {
 			return false
 		}
