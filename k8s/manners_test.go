@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -447,6 +448,15 @@ func TestSecretsAreNotInTheRepository(t *testing.T) {
 	}
 	if len(found) == 0 {
 		t.Error("the kind overlay has no Secret: this test looks at the wrong thing")
+	}
+}
+
+func TestTheServiceKnowsAHashOfTheTokenThatK6Has(t *testing.T) {
+	objects := build(t, "kind")
+	token := into[corev1.Secret](t, named(t, objects, "Secret", "k6")).Data["TOKEN"]
+	want := fmt.Sprintf("demo:listings:write:%x", sha256.Sum256(token))
+	if got := string(into[corev1.Secret](t, named(t, objects, "Secret", "strata")).Data["API_TOKENS"]); len(token) == 0 || got != want {
+		t.Errorf("API_TOKENS is %q, want %q", got, want)
 	}
 }
 

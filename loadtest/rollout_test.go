@@ -146,7 +146,7 @@ func startReplica(ctx context.Context, stack *local.Stack, binary, dir, token st
 	command := exec.Command(binary, "serve")
 	command.Stdout, command.Stderr = log, log
 	command.Env = append(quietEnvironment(), "HTTP_ADDR="+addresses[0], "ADMIN_ADDR="+addresses[1], "DATABASE_URL="+stack.DatabaseURL,
-		"DATABASE_POOL_SIZE=5", "REDIS_URL="+stack.RedisURL, "API_TOKENS=laboratory:"+token, "LOG_LEVEL=warn")
+		"DATABASE_POOL_SIZE=5", "REDIS_URL="+stack.RedisURL, "API_TOKENS="+allow("laboratory", token), "LOG_LEVEL=warn")
 	if s.process, err = stack.Launch(command); err != nil {
 		return nil, err
 	}
