@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -107,7 +108,7 @@ func TestMetricsPassPromtoolsChecks(t *testing.T) {
 	command := exec.Command(promtool, "check", "metrics")
 	command.Stdin = strings.NewReader(s.scrape(t, "text/plain"))
 	out, err := command.CombinedOutput()
-	if _, failed := err.(*exec.ExitError); err != nil && !failed {
+	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {

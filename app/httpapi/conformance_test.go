@@ -37,7 +37,7 @@ func newWire(t testing.TB, cfg cache.Config) *wire {
 		if err := s.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
 			t.Error(err)
 		}
-		<-served
+		_ = <-served
 	})
 	return &wire{s, l.Addr().String()}
 }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -88,5 +89,5 @@ func TestRedisClusterLosesOneThirdOfItsKeysWithANode(t *testing.T) {
 	if err := c.StartNode(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the node serves its slots again, empty", func() bool { return client.Get(t.Context(), "c").Err() == redis.Nil })
+	eventually(t, "the node serves its slots again, empty", func() bool { return errors.Is(client.Get(t.Context(), "c").Err(), redis.Nil) })
 }
