@@ -40,6 +40,8 @@ type Config struct {
 	WriteTimeout   time.Duration // a client may take to receive an answer; 30 s
 	IdleTimeout    time.Duration // a connection may wait for its next request; 75 s, above the usual 60 s of proxies, so that they close first
 
+	MaxConns int // connections at once; 4096: more are told 503 and closed. Each keeps a buffer for a header, and while it sends a body, up to 1 MiB
+
 	AuditInterval time.Duration // between two answers that are audited; 1 s; negative: none is
 	SlowRequest   time.Duration // a request may take before the log notes it; 1 s
 }
@@ -58,6 +60,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.ReadTimeout, 10*time.Second)
 	orDefault(&c.WriteTimeout, 30*time.Second)
 	orDefault(&c.IdleTimeout, 75*time.Second)
+	orDefault(&c.MaxConns, 4096)
 	orDefault(&c.AuditInterval, time.Second)
 	orDefault(&c.SlowRequest, time.Second)
 	return c
@@ -122,7 +125,8 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 		ReadTimeout:                  cfg.ReadTimeout,
 		WriteTimeout:                 cfg.WriteTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
-		DisablePreParseMultipartForm: true, // nobody here wants one, so nobody shall make us read one
+		Concurrency:                  cfg.MaxConns, // of all clients: behind a proxy, all have one address
+		DisablePreParseMultipartForm: true,         // nobody here wants one, so nobody shall make us read one
 		DisableStartupMessage:        true,
 		ErrorHandler:                 s.refuse,
 	})
