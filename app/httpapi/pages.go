@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"html/template"
 	"maps"
@@ -22,29 +24,61 @@ func (s *Server) registerPages(api *huma.OpenAPI) {
 	if err != nil {
 		panic(fmt.Sprintf("describing the API: %v", err)) // the description is a constant of the program
 	}
-	s.page("/openapi.json", typeJSON, func(*fiber.Ctx) []byte { return document })
-	docs := render("docs", docsOf(api))
-	s.page("/docs", fiber.MIMETextHTMLCharsetUTF8, func(*fiber.Ctx) []byte { return docs })
-	problems := make(map[string][]byte)
+	description := newPage(typeJSON, document)
+	s.page("/openapi.json", func(*fiber.Ctx) *page { return description })
+	docs := newPage(fiber.MIMETextHTMLCharsetUTF8, render("docs", docsOf(api)))
+	s.page("/docs", func(*fiber.Ctx) *page { return docs })
+	problems := make(map[string]*page)
 	for _, k := range kinds() {
-		problems[k.slug] = render("problem", map[string]any{"Status": k.status, "Title": k.title, "About": k.about})
+		problems[k.slug] = newPage(fiber.MIMETextHTMLCharsetUTF8, render("problem", map[string]any{"Status": k.status, "Title": k.title, "About": k.about}))
 	}
-	s.page(problemPath+":slug", fiber.MIMETextHTMLCharsetUTF8, func(c *fiber.Ctx) []byte { return problems[c.Params("slug")] })
+	s.page(problemPath+":slug", func(c *fiber.Ctx) *page { return problems[c.Params("slug")] })
 }
 
-// page adds a page that was made beforehand. Nil is one that there is not.
-func (s *Server) page(path, contentType string, body func(*fiber.Ctx) []byte) {
+// page is one that was made beforehand.
+type page struct {
+	contentType, etag string
+	body              []byte
+}
+
+func newPage(contentType string, body []byte) *page {
+	sum := sha256.Sum256(body)
+	return &page{contentType, fmt.Sprintf("%q", hex.EncodeToString(sum[:8])), body}
+}
+
+// page adds a page. Nil is one that there is not. A client may keep it, and asks each time whether it has changed, as it may with a release.
+func (s *Server) page(path string, find func(*fiber.Ctx) *page) {
 	s.metrics.addRoute(path)
 	s.app.Get(path, func(c *fiber.Ctx) error {
-		page := body(c)
-		if page == nil {
+		p := find(c)
+		if p == nil {
 			return fiber.ErrNotFound
 		}
-		c.Set(fiber.HeaderContentType, contentType)
+		c.Set(fiber.HeaderETag, p.etag)
+		c.Set(fiber.HeaderCacheControl, "no-cache")
 		c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		c.Response().SetBodyRaw(page)
+		if names(joined(c, fiber.HeaderIfNoneMatch), p.etag) {
+			c.Status(fiber.StatusNotModified)
+			return nil
+		}
+		c.Set(fiber.HeaderContentType, p.contentType)
+		c.Response().SetBodyRaw(p.body)
 		return nil
 	})
+}
+
+// names reports whether the list of If-None-Match holds the ETag, by the weak comparison (RFC 9110, section 13.1.2). What cannot be read names nothing.
+func names(list, etag string) bool {
+	for rest := list; ; {
+		tag, more, ok := cutTag(strings.TrimLeft(rest, " \t,"))
+		if !ok {
+			return false
+		}
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+			return true
+		}
+		rest = more
+	}
 }
 
 // documented is one operation on the page of the API.

@@ -160,6 +160,10 @@ func targetOf(c *fiber.Ctx) (int64, expectation, error) {
 		return 0, expectation{}, err
 	}
 	expected, err := parseIfMatch(joined(c, fiber.HeaderIfMatch))
+	if err == nil && !expected.given && len(c.Request().Header.Peek(fiber.HeaderIfUnmodifiedSince)) > 0 {
+		// With If-Match it is not looked at (RFC 9110, section 13.1.4). Alone it must not be ignored, and dates of whole seconds cannot tell two changes within one.
+		err = badHeader(fiber.HeaderIfUnmodifiedSince, "", "is too coarse for a write: use If-Match with the ETag instead")
+	}
 	return id, expected, err
 }
 
