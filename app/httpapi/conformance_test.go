@@ -37,7 +37,9 @@ func newWire(t testing.TB, cfg cache.Config) *wire {
 		if err := s.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
 			t.Error(err)
 		}
-		_ = <-served
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
 	})
 	return &wire{s, l.Addr().String()}
 }
