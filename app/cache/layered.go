@@ -487,7 +487,7 @@ func (c *Layered[K, V]) loaded(ctx context.Context, r request, key K, load func(
 // load asks the origin once and stamps what it says. Of an error only Class.Absent becomes an entry; ErrDoNotKeep comes back beside one.
 // asOf is zero unless the origin lags: then it is what the value is sure to be as new as.
 //
-// A request that bypasses the caches collects no stamp. For the store that means that it must not lag.
+// A request that bypasses the caches collects no stamp, unless it audits: then its own is wanted. For the store that means that it must not lag.
 func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V, error)) (e *entry[V], asOf time.Time, sc trace.SpanContext, err error) {
 	var span trace.Span = noop.Span{}
 	if trace.SpanFromContext(ctx).IsRecording() {
@@ -503,7 +503,7 @@ func (c *Layered[K, V]) load(ctx context.Context, load func(context.Context) (V,
 	}
 	var collector *freshness.Collector
 	r := c.layers.request(ctx)
-	if r.strategy == Stamped && !r.bypass {
+	if r.strategy == Stamped && (!r.bypass || r.audit) {
 		ctx, collector = freshness.Collect(ctx)
 	}
 	leave, err := c.enter(ctx)
