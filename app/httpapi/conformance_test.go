@@ -44,7 +44,7 @@ func newWire(t testing.TB, cfg cache.Config) *wire {
 	return &wire{s, l.Addr().String()}
 }
 
-// ask sends a request with these header lines and returns the answer, its body as it came.
+// ask sends a request with these header lines, holds the answer against the contract, and returns it, its body as it came.
 func (w *wire) ask(t testing.TB, method, path string, lines ...string) reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", w.address)
@@ -65,7 +65,13 @@ func (w *wire) ask(t testing.TB, method, path string, lines ...string) reply {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reply{res.StatusCode, res.Header, string(body)}
+	got := reply{res.StatusCode, res.Header, string(body)}
+	plain := got
+	if method != http.MethodHead {
+		plain.body = got.decoded(t)
+	}
+	obeyed(t, method, path, plain)
+	return got
 }
 
 func withLineEnds(lines []string) string {

@@ -168,7 +168,7 @@ type reply struct {
 	body   string
 }
 
-// do sends a request. header holds names and values in turn.
+// do sends a request and holds the answer against the contract. header holds names and values in turn.
 func (s *Server) do(t testing.TB, method, path, body string, header ...string) reply {
 	t.Helper()
 	req := httptest.NewRequest(method, "http://strata.test"+path, strings.NewReader(body))
@@ -184,7 +184,9 @@ func (s *Server) do(t testing.TB, method, path, body string, header ...string) r
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reply{res.StatusCode, res.Header, string(text)}
+	got := reply{res.StatusCode, res.Header, string(text)}
+	obeyed(t, method, path, got)
+	return got
 }
 
 func (s *Server) get(t testing.TB, path string, header ...string) reply {

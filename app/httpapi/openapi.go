@@ -47,12 +47,16 @@ func schemaName(t reflect.Type, hint string) string {
 func complete(api *huma.OpenAPI) {
 	for name, schema := range api.Components.Schemas.Map() {
 		neverNull(schema)
+		if name == "Problem" {
+			completeProblem(schema)
+		}
 		if name != "Draft" {
 			schema.AdditionalProperties = nil // answers may grow, and a client must not call that an error
 		}
 	}
 	for _, path := range api.Paths {
 		for _, op := range operationsOf(path) {
+			completeLimits(op)
 			if op.RequestBody != nil {
 				for _, media := range op.RequestBody.Content {
 					neverNull(media.Schema)
@@ -63,6 +67,35 @@ func complete(api *huma.OpenAPI) {
 			completeRead(path.Get)
 		}
 	}
+}
+
+// completeLimits adds the header fields that say how often a client may ask, where it may not ask as often as it likes.
+func completeLimits(op *huma.Operation) {
+	for _, status := range []string{"200", "201", "204", "429"} {
+		response := op.Responses[status]
+		if response == nil {
+			continue
+		}
+		if response.Headers == nil {
+			response.Headers = make(map[string]*huma.Header)
+		}
+		text := &huma.Schema{Type: "string"}
+		response.Headers["RateLimit-Policy"] = &huma.Header{Description: "How often a client may ask; only where there is a limit", Schema: text, Example: `"reads";q=1000;w=10`}
+		response.Headers["RateLimit"] = &huma.Header{Description: "How often it may still ask now, and when more is allowed", Schema: text, Example: `"reads";r=0;t=1`}
+		if status == "429" {
+			response.Headers["Retry-After"] = &huma.Header{Description: "Seconds to wait", Schema: text, Example: "1"}
+		}
+	}
+}
+
+// completeProblem says what our problems are: their types are relative to the service, and are always there.
+func completeProblem(schema *huma.Schema) {
+	const reference = "uri-reference"
+	kind := schema.Properties["type"]
+	kind.Format, kind.Default, kind.Examples = reference, nil, []any{problemPath + "not-found"}
+	kind.Description = "What sort of problem it is. The URI leads to a page about it"
+	schema.Properties["instance"].Format = reference
+	schema.Required = []string{"detail", "status", "title", "type"}
 }
 
 // neverNull says that the properties of a schema that are lists are lists: Go's nil ones are never written here, and huma cannot know it.

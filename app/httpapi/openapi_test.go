@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -21,17 +23,25 @@ import (
 // newStoreless returns a server for what needs no database.
 func newStoreless(t testing.TB) *Server {
 	t.Helper()
-	tel, err := telemetry.New(t.Context(), telemetry.Config{}, t.Output())
+	s, err := storeless(t.Output())
 	if err != nil {
 		t.Fatal(err)
+	}
+	return s
+}
+
+func storeless(log io.Writer) (*Server, error) {
+	tel, err := telemetry.New(context.Background(), telemetry.Config{}, log)
+	if err != nil {
+		return nil, err
 	}
 	ledger := freshness.NewLedger(freshness.Config{})
 	layers, err := cache.NewLayers(cache.Config{}, ledger, tel)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	var nowhere struct{ listing.Store } // not a stand-in: whoever asks it gets a nil dereference
-	return New(Config{}, listing.NewService(nowhere, layers, ledger), viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, tel)
+	return New(Config{}, listing.NewService(nowhere, layers, ledger), viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, tel), nil
 }
 
 func TestDescriptionIsTheGoldenOne(t *testing.T) {

@@ -7,14 +7,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"strata/app/cache"
+	"strata/app/listing"
 	"strata/app/telemetry"
 )
 
@@ -186,6 +189,54 @@ func refusals(t testing.TB) []refusal {
 	}
 	add("odd name", "POST", "/v1/listings", goodBody(t, map[string]any{"<script>": 1}), writeJSON, 422, "invalid", "body")
 	rows = append(rows, get("/v1/cities?%3Cscript%3E=1", 422, "invalid", "query"))
+	return append(rows, badSearches()...)
+}
+
+// badSearches are refusals of searches: what each parameter does not take, alone and beside others.
+func badSearches() []refusal {
+	var rows []refusal
+	add := func(query string, where ...string) {
+		for i, name := range where {
+			where[i] = "query." + name
+		}
+		rows = append(rows, refusal{"search " + query[:min(len(query), 60)], "GET", "/v1/listings?" + query, "", nil, 422, "invalid", where})
+	}
+	for name, values := range map[string][]string{
+		"region":        {"new%20york", "-x", "x-", "a/b", "%00", "%ff", "a%0ab", "lisboa%26city=porto", "..", "*", "%25", strings.Repeat("a", 200)},
+		"country":       {"P", "PRT", "P1", "%20PT", "P%20", "%C3%96%C3%96", "P%00", "620", "pt,es"},
+		"bathrooms_min": {"-1", "101", "1.5", "1e1", "0x1", "two", "%D9%A1", "1%202", "+1", "99999999999999999999", "1,2"},
+		"bedrooms_max":  {"-1", "101", "many", "1.0", "true"},
+		"area_min":      {"-1", "0.001", "1e2", "1.", ".5", "1,5", "NaN", "Infinity", "0x10", "1.5.5", "99999999999999999999", "50m2", "%00"},
+		"area_max":      {"0", "0.00", "-1", "0.001", "1e2", "null", "99999999999999999999"},
+		"amenities":     {"helipad", "pool,,garden", "pool,", ",pool", ",", "pool;garden", "pool%00", "pool%20garden", "[pool]", "*", strings.Repeat("pool,", 100) + "x"},
+		"bbox":          {"1", "1,2,3", "1,2,3,4,5", ",,,", "a,b,c,d", "0,0,0,0", "1,0,0,1", "0,1,1,0", "-181,0,0,1", "0,-91,1,0", "0,0,181,1", "0,0,1,90.0000001", "0,0,1e1,1", "NaN,0,1,1", "0,0,1,Infinity", "0;0;1;1", "--1,0,1,1", "0,0,1,1%00", "0.1234567,0,1,1", "%5B0,0,1,1%5D"},
+		"q":             {"-", "-a", "%22%22", "-%22river%20bank%22", "-a%20or%20-b", "river%20or%20-garden", "-%20garden", "%00", "a%00b", "%ff", "%c0%af", "%ed%a0%80", "!!!", strings.Repeat("%C3%A9", 101), strings.Repeat("a%20", 60)},
+		"status":        {"gone", "active,sold", "1", "act%C4%B1ve", "active%00", "%27%20OR%201=1--"},
+		"facets":        {"price", "type,price", "type,,offer", "type,", ",", "*", "TYPE;OFFER", "type%00"},
+		"sort":          {"best", "price", "-price_asc", "price_asc,area_asc", "relevance", "RELEVANCE", "newest%00", "id%3BDROP%20TABLE%20listings"},
+		"type":          {"castle", "apartment,loft", "%00", "1"},
+		"limit":         {"-1", "0", "101", "1.5", "1e1", "ten", "%D9%A1", "9223372036854775808"},
+		"price_max":     {"0", "-1", "1.5", "1e400", "99999999999999999999", "NaN"},
+	} {
+		for _, value := range values {
+			add(name+"="+value, name)
+		}
+		if name != "region" && name != "q" { // which take an x, once
+			add(name+"=x&"+name+"=x", name, name)
+		}
+	}
+	add("region=x&region=x", "region")
+	add("q=x&q=x", "q")
+	add("bathrooms_min=1&bathrooms_min=1", "bathrooms_min")
+	add("area_min=60&area_max=59.99", "area_max")
+	add("bedrooms_min=100&bedrooms_max=0", "bedrooms_max")
+	add("price_min=2&price_max=1&area_min=2&area_max=1", "price_max", "area_max")
+	add("sort=relevance&q=", "sort")
+	add("sort=relevance&q=-garden", "q")
+	add("region=%00&country=1&status=x&bbox=1&facets=x&amenities=x", "region", "country", "status", "bbox", "facets", "amenities")
+	for _, name := range []string{"Region", "BBOX", "bbox[]", "amenities[]", "bathrooms_max", "order", "offset", "page", "q[]", "facet", "lat", "radius"} {
+		add(name+"=1", name)
+	}
 	return rows
 }
 
@@ -197,9 +248,71 @@ type refusal struct {
 	where                    []string // locations of errors
 }
 
-func TestBadRequestsAreRefusedAsProblems(t *testing.T) {
-	s := newService(t, cache.Config{Strategy: cache.Stamped, Lab: true})
-	rows := refusals(t)
+// tampered are cursors that this service gave, changed or of other searches.
+func (s *service) tampered(t testing.TB) []refusal {
+	t.Helper()
+	next := func(query string) string {
+		var page listing.Page
+		s.get(t, "/v1/listings?limit=1&"+query, "Cache-Control", "no-cache").into(t, &page)
+		if page.Next == "" {
+			t.Fatalf("%s has one page only", query)
+		}
+		return page.Next
+	}
+	good := next("city=lisbon&sort=price_asc")
+	flipped := func(at int) string { // in a character's highest bit, since the last one's lowest may hold nothing
+		const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		return good[:at] + string(digits[strings.IndexByte(digits, good[at])^32]) + good[at+1:]
+	}
+	var rows []refusal
+	for name, query := range map[string]string{
+		"of another order": "city=lisbon&sort=price_desc&cursor=" + good, "of another city": "city=porto&sort=price_asc&cursor=" + good,
+		"of no city": "sort=price_asc&cursor=" + good, "of fewer words": "city=lisbon&sort=price_asc&q=nice&cursor=" + good,
+		"of another status": "city=lisbon&sort=price_asc&status=sold&cursor=" + good, "of another box": "city=lisbon&sort=price_asc&bbox=-10,38,-9,39&cursor=" + good,
+		"of another area": "city=lisbon&sort=price_asc&area_min=1&cursor=" + good, "of other amenities": "city=lisbon&sort=price_asc&amenities=garden&cursor=" + good,
+		"of an order by words": "q=nice&sort=newest&cursor=" + next("q=nice&sort=relevance"),
+		"changed in front":     "city=lisbon&sort=price_asc&cursor=" + flipped(0), "changed in the middle": "city=lisbon&sort=price_asc&cursor=" + flipped(len(good)/2),
+		"changed at the end": "city=lisbon&sort=price_asc&cursor=" + flipped(len(good)-1), "cut off": "city=lisbon&sort=price_asc&cursor=" + good[:len(good)-1],
+		"longer": "city=lisbon&sort=price_asc&cursor=" + good + "A", "twice": "city=lisbon&sort=price_asc&cursor=" + good + good,
+		"padded": "city=lisbon&sort=price_asc&cursor=" + good + "=", "in other case": "city=lisbon&sort=price_asc&cursor=" + strings.ToUpper(good),
+		"of nothing": "city=lisbon&sort=price_asc&cursor=A", "with NUL": "cursor=%00", "not of one line": "cursor=" + good + "%0a",
+	} {
+		rows = append(rows, refusal{"cursor " + name, "GET", "/v1/listings?" + query, "", nil, 422, slugCursor, []string{"query.cursor"}})
+	}
+	if got := s.get(t, "/v1/listings?city=lisbon&sort=price_asc&cursor="+good, "Cache-Control", "no-cache"); got.status != http.StatusOK {
+		t.Fatalf("the cursor as it was given: status %d", got.status)
+	}
+	return rows
+}
+
+// keysOfRedis returns the names of all keys that the service's part of Redis holds.
+func keysOfRedis(t testing.TB, url string) []string {
+	t.Helper()
+	opts, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(opts)
+	defer func() { _ = client.Close() }()
+	keys, err := client.Keys(t.Context(), "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func TestBadRequestsAreRefusedAsProblemsAndNeverKept(t *testing.T) {
+	stackUsed = true
+	servers, err := stack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	redisURL := strings.TrimSuffix(servers.RedisURL, "/0") + "/7" // that no other test of this package uses
+	s := newService(t, cache.Config{Strategy: cache.Stamped, Lab: true, RedisURL: redisURL})
+	rows := append(refusals(t), s.tampered(t)...)
+	kept := keysOfRedis(t, redisURL)
+	_, views := s.sum(t, telemetry.MetricCacheEntries, telemetry.LabelLevel)
 	if len(rows) < 150 {
 		t.Errorf("only %d bad requests", len(rows))
 	}
@@ -208,6 +321,9 @@ func TestBadRequestsAreRefusedAsProblems(t *testing.T) {
 			got := s.do(t, tt.method, tt.path, tt.body, tt.header...)
 			if got.status != tt.status {
 				t.Fatalf("status %d, want %d: %s", got.status, tt.status, got.body)
+			}
+			if got.status >= 500 && got.status != http.StatusNotImplemented {
+				t.Errorf("status %d for what is the client's fault", got.status)
 			}
 			p := got.problem(t)
 			if p.Type != problemPath+tt.slug {
@@ -234,9 +350,19 @@ func TestBadRequestsAreRefusedAsProblems(t *testing.T) {
 	if strings.Contains(s.log.String(), "request failed") {
 		t.Errorf("the log calls a client's fault ours:\n%s", s.log)
 	}
-	// That there is no such listing, city or page is knowledge that the data level keeps, stamped; a view never is made of a refusal.
-	if _, entries := s.sum(t, telemetry.MetricCacheEntries, telemetry.LabelLevel); entries["view"] != 0 {
-		t.Errorf("%v refusals are kept as views", entries["view"])
+	// That there is no such listing or city is knowledge that the data level keeps, stamped, as long as nobody makes one; nothing else is, and no view of a refusal.
+	known := []string{"strata:stamped:data:listing:999999", "strata:stamped:data:stats:atlantis"}
+	for _, key := range keysOfRedis(t, redisURL) {
+		if !slices.Contains(kept, key) && !slices.Contains(known, key) {
+			t.Errorf("a refusal is kept in Redis as %s", key)
+		}
+	}
+	if _, after := s.sum(t, telemetry.MetricCacheEntries, telemetry.LabelLevel); after["view"] != views["view"] {
+		t.Errorf("%v refusals are kept as views", after["view"]-views["view"])
+	}
+	// The same look, at an answer that is kept.
+	if got := s.get(t, "/v1/listings?limit=29"); got.status != http.StatusOK || len(keysOfRedis(t, redisURL)) <= len(kept)+len(known) {
+		t.Errorf("status %d, and of a good answer nothing is seen in Redis either", got.status)
 	}
 	if got := s.get(t, "/v1/listings/1"); got.status != http.StatusOK {
 		t.Errorf("afterwards listing 1 has status %d", got.status)

@@ -73,6 +73,7 @@ func (r *request) Resolve(ctx huma.Context) []error {
 func add[O any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *fiber.Ctx) (*O, error)) {
 	body := op.RequestBody
 	op.RequestBody = nil
+	op.Errors = append(op.Errors, 408, 414, 431) // which any request may earn before its operation is known
 	huma.Register(api, op, func(ctx context.Context, in *request) (*O, error) {
 		out, err := handle(ctx, in.c)
 		if err != nil {

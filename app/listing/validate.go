@@ -143,18 +143,54 @@ func IsCountry(text string) bool {
 }
 
 // NormalText returns the words of a search in lower case with single spaces between them: the full-text search knows no other case. It returns
-// false for what is too long, cannot be searched for, or has no word that must be there: all listings without a pool are nearly all listings.
+// false for what is too long, cannot be searched for, or has no word that must be there: all listings without a pool are nearly
+// all listings. A word that the full-text search leaves out, such as the, passes as one that must be there.
 func NormalText(text string) (string, bool) {
 	if !isText(text, MaxText) {
 		return "", false
 	}
-	words := strings.Fields(strings.ToLower(text))
-	wanted := slices.ContainsFunc(words, func(word string) bool {
-		return word[0] != '-' && strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
-	})
-	normal := strings.Join(words, " ")
-	return normal, wanted && utf8.RuneCountInString(normal) <= MaxText
+	normal := strings.Join(strings.Fields(strings.ToLower(text)), " ")
+	return normal, wantsWord(normal) && utf8.RuneCountInString(normal) <= MaxText
 }
+
+// wantsWord reports whether each alternative of a search has a word that must be there. It reads the text as PostgreSQL's websearch_to_tsquery does: alternatives
+// are separated by or, a minus is for the word or the words in quotation marks that follow it, and !&|() are spaces.
+func wantsWord(text string) bool {
+	var found, wanted, words, not bool // found: in any alternative. The others are of the present one; not: a minus stands before what comes
+	for text != "" {
+		if text[0] == '-' || isSpace(rune(text[0])) {
+			not = not || text[0] == '-'
+			text = text[1:]
+			continue
+		}
+		var part string
+		quoted := text[0] == '"'
+		if quoted {
+			part, text, _ = strings.Cut(text[1:], `"`)
+		} else {
+			end := strings.IndexFunc(text, func(r rune) bool { return r == '"' || isSpace(r) })
+			if end < 0 {
+				end = len(text)
+			}
+			part, text = text[:end], text[end:]
+		}
+		inPart := strings.FieldsFunc(part, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		switch {
+		case len(inPart) == 0:
+		case inPart[0] == "or" && len(inPart) == 1 && !quoted && !not:
+			if words && !wanted {
+				return false
+			}
+			wanted, words = false, false
+		case slices.ContainsFunc(inPart, func(word string) bool { return word != "or" }): // or is never found where it is a word
+			wanted, words = wanted || !not, true
+			found, not = found || wanted, false
+		}
+	}
+	return found && (wanted || !words)
+}
+
+func isSpace(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("!&|()", r) }
 
 func isCurrency(text string) bool {
 	for i := range len(text) {

@@ -63,7 +63,7 @@ func benchmarkChangeTrigger(b *testing.B, fsync string) {
 // setFsync says whether a commit waits for the disk. It holds for the whole server, so benchmarks that use it run alone.
 func setFsync(b *testing.B, value string) {
 	b.Helper()
-	conn, err := pgx.Connect(context.Background(), stack.SuperuserURL)
+	conn, err := pgx.Connect(context.Background(), stack().SuperuserURL)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -288,7 +288,7 @@ func TestWakeUpCanBeSwitchedOffByTheURLOrForTheWholeDatabase(t *testing.T) {
 	polls := func() time.Time { return ledger.AsOf().Time }
 	before := polls()
 	update(d.ownerURL + "&options=-c%20strata.notify%3Doff")
-	super := connect(t, stack.SuperuserURL)
+	super := connect(t, stack().SuperuserURL)
 	name := pgx.Identifier{one[string](t, d, `SELECT current_database()`)}.Sanitize()
 	if _, err := super.Exec(t.Context(), `ALTER DATABASE `+name+` SET strata.notify = off`); err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func TestDatabaseThatDoesNotAnswerIsUnavailable(t *testing.T) {
 		}
 	})
 	t.Run("connection lost", func(t *testing.T) {
-		killed := connect(t, stack.SuperuserURL)
+		killed := connect(t, stack().SuperuserURL)
 		if _, err := killed.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'strata' AND datname = $1`,
 			one[string](t, d, `SELECT current_database()`)); err != nil {
 			t.Fatal(err)

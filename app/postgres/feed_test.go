@@ -119,7 +119,7 @@ func TestFeedContinuesWhereItsConnectionBroke(t *testing.T) {
 	l := create(t, db, draft("alpha"))
 	ledger := startFeed(t, d, FeedConfig{Interval: 10 * time.Millisecond})
 	entry := readStamp(t, db, l.ID)
-	super, err := pgx.Connect(t.Context(), stack.SuperuserURL)
+	super, err := pgx.Connect(t.Context(), stack().SuperuserURL)
 	if err != nil {
 		t.Fatal(err)
 	}

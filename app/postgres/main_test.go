@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -17,24 +18,28 @@ import (
 	"strata/deploy/local"
 )
 
-// stack is the Postgres of all tests in this package; each test has its own database in it.
-var stack *local.Stack
-
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) int {
-	var err error
-	stack, err = local.Start(context.Background(), local.Config{NoRedis: true, Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
+// stack starts the Postgres of all tests in this package when the first of them needs it: the workers of a fuzz test need none.
+// Each test has its own database in it.
+var stack = sync.OnceValue(func() *local.Stack {
+	stackUsed = true
+	s, err := local.Start(context.Background(), local.Config{NoRedis: true, Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		panic(err) // no test can say anything without it
 	}
+	return s
+})
+
+var stackUsed bool
+
+func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := stack.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	if stackUsed {
+		if err := stack().Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
 	}
-	return code
+	os.Exit(code)
 }
 
 // database is one database, and a connection to it as its owner.
@@ -46,7 +51,7 @@ type database struct {
 // newEmptyDatabase returns a database without a schema.
 func newEmptyDatabase(t testing.TB) database {
 	t.Helper()
-	ownerURL, appURL, err := stack.CreateDatabase(t.Context(), "t"+strings.ToLower(rand.Text()[:12]))
+	ownerURL, appURL, err := stack().CreateDatabase(t.Context(), "t"+strings.ToLower(rand.Text()[:12]))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,9 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/jackc/pgx/v5"
 	"strata/app/freshness"
+
 	"strata/app/listing"
 )
 
@@ -412,6 +414,47 @@ func TestReplicasOfADatabaseAcceptEachOthersCursorsAndNoOthers(t *testing.T) {
 	}
 	if _, err := other.open(t, Config{}).Search(t.Context(), next); !errors.Is(err, listing.ErrCursor) {
 		t.Errorf("another database: got error %v, want ErrCursor", err)
+	}
+}
+
+// PostgreSQL itself is asked what of a search an index can find: nothing of one that only says what must not be there.
+func TestAcceptedWordsAreOnesThatTheIndexCanFind(t *testing.T) {
+	d := newEmptyDatabase(t)
+	pieces := []string{"river", "garden", "-", "-", "\"", "\"", "or", " ", " ", " ", "(", ")", "!", "|", ",", "a-b", "7"}
+	texts := []string{`-"river bank"`, "river or -garden", "- garden", "(-garden)", "-garden or -river", "or -garden", "river or, -garden"}
+	known := len(texts)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		var b strings.Builder
+		for range 1 + random.IntN(9) {
+			b.WriteString(pieces[random.IntN(len(pieces))])
+		}
+		texts = append(texts, b.String())
+	}
+	rows, err := d.owner.Query(t.Context(), `SELECT querytree(websearch_to_tsquery('pg_catalog.english', text)) FROM unnest($1::text[]) WITH ORDINALITY AS u (text, i) ORDER BY i`, texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := 0
+	for i, text := range texts {
+		findable := found[i] != "T" // the empty one is of words that are left out: it finds nothing, at once
+		_, ok := listing.NormalText(text)
+		if ok && !findable {
+			t.Errorf("%q is accepted, and no index can find it (%q)", text, found[i])
+		}
+		if i < known && findable {
+			t.Errorf("%q can be found after all: %q", text, found[i])
+		}
+		if ok {
+			accepted++
+		}
+	}
+	if accepted < len(texts)/4 {
+		t.Errorf("only %d of %d are accepted", accepted, len(texts))
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // sharedStandby streams from the Postgres of all tests. Who pauses or kills it sees to it that it runs again.
-var sharedStandby = sync.OnceValues(func() (*local.Standby, error) { return stack.StartStandby(context.Background()) })
+var sharedStandby = sync.OnceValues(func() (*local.Standby, error) { return stack().StartStandby(context.Background()) })
 
 func standbyOf(t testing.TB) *local.Standby {
 	t.Helper()
@@ -280,7 +280,7 @@ func TestReaderThatLeavesSaysNothingOfTheStandby(t *testing.T) {
 func TestPromotedStandbyIsOfAnotherEpochAndServesNothing(t *testing.T) {
 	d := newSmallDatabase(t)
 	l := create(t, d.open(t, Config{}), draft("alpha"))
-	s, err := stack.StartStandby(t.Context()) // of its own: it does not come back
+	s, err := stack().StartStandby(t.Context()) // of its own: it does not come back
 	if err != nil {
 		t.Fatal(err)
 	}
