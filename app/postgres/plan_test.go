@@ -24,7 +24,7 @@ const planListings = 100_000
 type shape struct {
 	name  string
 	query listing.Query
-	scan  bool // reading all listings is meant
+	scan  bool // reading all listings, or all terms, is meant
 }
 
 // shapes are all kinds of search, with what is usual, rare and extreme among their values.
@@ -64,7 +64,8 @@ func shapes(t testing.TB) []shape {
 		{name: "box of the world", query: listing.Query{Box: box(-180, -90, 180, 90)}},
 		{name: "box of the sea", query: listing.Query{Box: box(-40, 30, -35, 35)}},
 		{name: "words", query: listing.Query{Text: "handsome loft harbour fireplace"}},
-		{name: "frequent word", query: listing.Query{Text: "garden"}},
+		// A fifth of all listings have it, and each has to be ranked: beyond some size Postgres rightly reads the terms in order rather than by the index.
+		{name: "frequent word", query: listing.Query{Text: "garden"}, scan: true},
 		{name: "no such word", query: listing.Query{Text: "xylophone"}},
 		{name: "phrase", query: listing.Query{Text: `"converted workshop" or "former schoolhouse"`}},
 		{name: "city, words", query: listing.Query{City: "berlin", Text: "river balcony"}},
