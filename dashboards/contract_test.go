@@ -2,7 +2,6 @@ package dashboards
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -295,24 +294,6 @@ func TestAlertsLeadToABoardAndAHeadingOfTheRunbook(t *testing.T) {
 			if !strings.Contains(tested, "name: "+r.Alert+" "+kind) {
 				t.Errorf("%s: no case of deploy/prometheus/rules/tests says that it %s", r, kind)
 			}
-		}
-	}
-}
-
-func TestAgreedMetricsAreNotExportedYet(t *testing.T) {
-	exported, agreed := make(known), make(known)
-	for _, line := range lines(t, golden) {
-		exported.add(line, true)
-	}
-	for _, line := range lines(t, "testdata/agreed.metrics") {
-		agreed.add(line, false)
-		name := strings.Fields(line)[0]
-		missing := slices.DeleteFunc(slices.Collect(maps.Keys(agreed[name].labels)), func(label string) bool {
-			_, has := exported[name].labels[label]
-			return has
-		})
-		if len(missing) == 0 {
-			t.Errorf("%s is in %s by now: take it out of testdata/agreed.metrics", name, golden)
 		}
 	}
 }

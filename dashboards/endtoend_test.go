@@ -159,7 +159,6 @@ func (s *pipeline) everything(t *testing.T) []check {
 	for name := range absent {
 		unused[name] = true
 	}
-	waits := agreed(t)
 	for _, b := range readBoards(t) {
 		for _, p := range b.queries() {
 			name := fmt.Sprintf("%s: %q", b.file, p.Title)
@@ -168,9 +167,6 @@ func (s *pipeline) everything(t *testing.T) []check {
 				continue
 			}
 			for _, one := range p.Targets {
-				if waits(one.Expr) {
-					continue
-				}
 				all = append(all, check{name: p.String() + ": query " + one.RefID, expr: v.fill(one.Expr), ranged: one.Range})
 			}
 		}
@@ -179,7 +175,7 @@ func (s *pipeline) everything(t *testing.T) []check {
 		t.Errorf("%s is said to be absent, and there is no such panel", name)
 	}
 	for _, r := range readRules(t) {
-		if r.Record == "" || waits(r.Record) {
+		if r.Record == "" {
 			continue
 		}
 		expr := r.Record
@@ -189,31 +185,6 @@ func (s *pipeline) everything(t *testing.T) []check {
 		all = append(all, check{name: r.String() + " " + expr, expr: expr})
 	}
 	return all
-}
-
-// agreed returns a function that tells whether an expression reads a metric that the service does not export yet, itself or by way of a rule.
-// TestAgreedMetricsAreNotExportedYet sees to it that none stays agreed for longer.
-func agreed(t *testing.T) func(expr string) bool {
-	t.Helper()
-	var names []string
-	for _, line := range lines(t, "testdata/agreed.metrics") {
-		names = append(names, strings.Fields(line)[0])
-	}
-	waits := func(text string) bool {
-		expr, err := parse(plain.fill(text))
-		return err == nil && slices.ContainsFunc(read(expr), func(metric string) bool {
-			return slices.ContainsFunc(names, func(name string) bool {
-				base, isHistogram := strings.CutSuffix(name, "_seconds")
-				return metric == name || isHistogram && strings.HasPrefix(metric, base+"_seconds_")
-			})
-		})
-	}
-	for _, r := range readRules(t) {
-		if r.Record != "" && waits(r.Expr) {
-			names = append(names, r.Record)
-		}
-	}
-	return waits
 }
 
 // pipeline is what runs.

@@ -4,6 +4,7 @@ package deploy_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"net"
@@ -86,7 +87,7 @@ func TestProfilesAddTheirServicesAndNoOthers(t *testing.T) {
 // checks are what must hold of the project, each with its complaints.
 var checks = map[string]func(*testing.T, *types.Project) []string{
 	"pins": pins, "health": health, "order": order, "confinement": confinement, "limits": limits,
-	"ports": ports, "files": files, "volumes": volumes, "settings": settings, "visitors": visitors,
+	"ports": ports, "files": files, "volumes": volumes, "settings": settings, "visitors": visitors, "writers": writers,
 }
 
 // eachService collects the complaints about services, with their names.
@@ -225,7 +226,7 @@ func files(_ *testing.T, p *types.Project) []string {
 			if v.Type != types.VolumeTypeBind || strings.HasPrefix(v.Source, "/var/lib/docker/") {
 				continue
 			}
-			if _, err := os.Stat(v.Source); err != nil && !(filepath.Base(v.Source) == "dashboards" && noBoards()) {
+			if _, err := os.Stat(v.Source); err != nil {
 				say("mounts %v", err)
 			}
 		}
@@ -300,6 +301,24 @@ func visitors(t *testing.T, p *types.Project) []string {
 			if !strings.HasPrefix(name, "K6_PROMETHEUS_RW_") && name != "GOMEMLIMIT" && !strings.Contains(text, "('"+name+"',") {
 				say("variable %s, which loadtest/lib/settings.js does not read", name)
 			}
+		}
+	})
+}
+
+// writers compares the token that k6 shows with the hash that the service knows it by.
+func writers(t *testing.T, p *types.Project) []string {
+	service, ok := p.Services["strata"]
+	known := service.Environment["API_TOKENS"]
+	if !ok || known == nil {
+		t.Fatal("the service is told of no writers")
+	}
+	return eachService(p, func(s types.ServiceConfig, say func(string, ...any)) {
+		token := s.Environment["TOKEN"]
+		if !strings.HasPrefix(s.Image, "grafana/k6") || token == nil {
+			return
+		}
+		if want := fmt.Sprintf(":listings:write+listings:delete:%x", sha256.Sum256([]byte(*token))); !strings.HasSuffix(*known, want) {
+			say("the token %q is not the one of API_TOKENS, which should end with %s", *token, want)
 		}
 	})
 }
@@ -418,6 +437,10 @@ func TestEachCheckFindsItsMistake(t *testing.T) {
 			"command":  edit("strata", func(s *types.ServiceConfig) { s.Command = []string{"server"} }),
 			"flag":     edit("seed", func(s *types.ServiceConfig) { s.Command = []string{"seed", "--when-empty"} }),
 		},
+		"writers": {
+			"plain":   edit("strata", func(s *types.ServiceConfig) { *s.Environment["API_TOKENS"] = "laptop:only-for-a-laptop" }),
+			"another": edit("visitors", func(s *types.ServiceConfig) { *s.Environment["TOKEN"] = "another" }),
+		},
 		"visitors": {
 			"variable": edit("visitors", func(s *types.ServiceConfig) { s.Environment = told("TEMPO") }),
 		},
@@ -461,13 +484,6 @@ func TestEveryVariableHasADefaultWhichTheExampleSays(t *testing.T) {
 			t.Errorf(".env.example has %s, which nobody reads", name)
 		}
 	}
-}
-
-// noBoards tells that there are neither boards nor rules yet. They come together, and then nothing of them may be missing.
-func noBoards() bool {
-	boards, _ := filepath.Glob(filepath.Join(root, "dashboards", "*"))
-	rules, _ := filepath.Glob(filepath.Join(root, "deploy", "prometheus", "rules", "*"))
-	return len(boards)+len(rules) == 0
 }
 
 // read returns a file of the project.
