@@ -55,9 +55,9 @@ func (s *Server) name(c *fiber.Ctx) {
 }
 
 // echoID is what open does about ids for a hit, which leaves no line in the log that one would have to be made for.
-func echoID(ctx *fasthttp.RequestCtx) {
-	if id := ctx.Request.Header.PeekBytes(headerEcho); isRequestID(utils.UnsafeString(id)) {
-		ctx.Response.Header.SetCanonical(headerEcho, id)
+func echoID(h *fasthttp.ResponseHeader, id []byte) {
+	if len(id) > 0 && isRequestID(utils.UnsafeString(id)) {
+		h.SetCanonical(headerEcho, id)
 	}
 }
 

@@ -73,7 +73,7 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 	began := time.Now()
 	audited := s.due(began)
 	var asked viewcache.Asked
-	var traceparent []byte
+	var traceparent, id []byte
 	seen := false
 	for name, value := range h.All() {
 		switch string(name) {
@@ -81,6 +81,8 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 			traceparent = value
 		case headerSeen:
 			seen = true
+		case headerRequestID:
+			id = value
 		default:
 			asked.Note(name, value)
 		}
@@ -91,7 +93,7 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 		return false
 	}
 	secure(&ctx.Response.Header, true)
-	echoID(ctx)
+	echoID(&ctx.Response.Header, id)
 	s.metrics.answers[telemetry.SourceViewL1][s.strategy].Inc()
 	s.metrics.observer(to.route, methodIndex(fiber.MethodGet), ctx.Response.StatusCode(), s.strategy).Observe(time.Since(began).Seconds())
 	if audited != nil {
