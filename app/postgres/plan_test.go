@@ -61,6 +61,7 @@ func shapes(t testing.TB) []shape {
 		{name: "box of a street", query: listing.Query{Box: box(-0.13, 51.50, -0.12, 51.51)}},
 		{name: "box of a city", query: listing.Query{Box: box(-9.23, 38.69, -9.09, 38.80)}},
 		{name: "box of a country", query: listing.Query{Box: box(-9.6, 36.9, -6.2, 42.2), Offer: listing.Sale}},
+		{name: "box, country", query: listing.Query{Box: box(-1, 51, 1, 52), Country: "GB"}},
 		{name: "box of the world", query: listing.Query{Box: box(-180, -90, 180, 90)}},
 		{name: "box of the sea", query: listing.Query{Box: box(-40, 30, -35, 35)}},
 		{name: "words", query: listing.Query{Text: "handsome loft harbour fireplace"}},

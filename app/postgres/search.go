@@ -177,18 +177,24 @@ func (s *searched) addPlaces(q listing.Query, merged bool) {
 	if q.Region != "" {
 		where = append(where, `region_slug = `+s.arg(q.Region))
 	}
+	country := ``
 	if q.Country != "" {
-		where = append(where, `country = `+s.arg(q.Country))
+		country = `country = ` + s.arg(q.Country)
+		where = append(where, country)
 	}
 	places := `SELECT slug FROM cities WHERE ` + strings.Join(where, ` AND `)
 	if q.City == "" {
 		s.places = places
 	}
-	if merged {
+	switch {
+	case merged:
 		s.where.WriteString(` AND city = place.slug`)
-		return
+	case q.Region == "" && q.Box != (listing.Box{}):
+		// Not by the country's cities: the planner takes them and the box for independent, and expects a hundredth of what there is.
+		s.where.WriteString(` AND ` + country)
+	default:
+		s.where.WriteString(` AND city IN (` + places + `)`)
 	}
-	s.where.WriteString(` AND city IN (` + places + `)`)
 }
 
 // addTerms adds a condition each for words and amenities: joined into one, words that are all too frequent to count would find everything
