@@ -12,10 +12,9 @@ import (
 	"strata/app/telemetry"
 )
 
-// A value that no replica has is loaded by one of them. Whoever finds nothing in L2 leaves a mark under the value's own key, in the command
-// that looked (SET NX GET); whoever finds a mark looks again until it has become a value. The fill replaces the mark, so a load costs no
-// command more than without. A mark is a hint and no lock: it ends by itself, nobody waits for it longer than a load usually takes, and
-// what comes of it is judged like everything else out of L2.
+// A value that no replica has is loaded by one of them. Whoever finds nothing in L2 leaves a mark under the value's own key (SET NX GET); whoever
+// finds a mark looks again until it has become a value, which replaces it. A hit pays nothing for that, a load one command. A mark is a hint and
+// no lock: it ends by itself, nobody waits for it longer than a load usually takes, and what comes of it is judged like everything else out of L2.
 
 // turn is one read's place among the replicas that want the same value.
 type turn struct {

@@ -584,20 +584,23 @@ func (c *Layered[K, V]) fromL2(ctx context.Context, r request, key K, t *turn) (
 		return nil, Step{}, time.Time{}
 	}
 	name := c.l2Key(r.strategy, key)
-	var b []byte
-	var err error
-	if t == nil {
-		b, err = c.layers.l2.get(ctx, name)
-	} else {
-		b, err = c.layers.l2.claim(ctx, name, t, c.layers.cfg.FleetWait)
-	}
+	b, err := c.layers.l2.get(ctx, name)
 	e, step, asOf := c.decode(r, b, err)
-	if t == nil || t.holds || t.other != nil || err != nil || step.Outcome != Invalidated {
+	if t == nil {
 		return e, step, asOf
 	}
-	// What is there is of no use to anybody who knows of the change: the mark may replace it. If something else has, that counts.
-	b, err = c.layers.l2.replace(ctx, name, b, t, c.layers.cfg.FleetWait)
-	if err != nil {
+	t.note(b, false)
+	switch {
+	case errors.Is(err, errNotInL2):
+		b, err = c.layers.l2.claim(ctx, name, t, c.layers.cfg.FleetWait)
+	case step.Outcome == Invalidated || step.Outcome == Miss && t.other == nil:
+		// What is there is of no use to anybody who knows of the change, or of the database's new epoch: the mark may replace it. If something
+		// else has, that counts.
+		b, err = c.layers.l2.replace(ctx, name, b, t, c.layers.cfg.FleetWait)
+	default:
+		return e, step, asOf
+	}
+	if err != nil { // the mark is there, or Redis failed
 		return nil, step, asOf
 	}
 	return c.decode(r, b, nil)

@@ -41,6 +41,7 @@ var errAbsent = errors.New("absent")
 // origin is a database with one number a key: each write is a transaction that touches the tag of its key.
 type origin struct {
 	mu     sync.Mutex
+	epoch  freshness.Epoch
 	xid    freshness.XID
 	values map[int]int
 	log    []freshness.Change
@@ -50,13 +51,13 @@ type origin struct {
 	gate  chan struct{} // if not nil, a load that has read waits here before it returns
 }
 
-func newOrigin() *origin { return &origin{xid: 10, values: make(map[int]int)} }
+func newOrigin() *origin { return &origin{epoch: 1, xid: 10, values: make(map[int]int)} }
 
 func (o *origin) load(ctx context.Context, key int) (int, error) {
 	o.loads.Add(1)
 	o.mu.Lock()
 	value, ok := o.values[key]
-	stamp := freshness.Stamp{Epoch: 1, Snapshot: freshness.Snapshot{Xmin: o.xid, Xmax: o.xid}, Tags: []string{tag(key)}}
+	stamp := freshness.Stamp{Epoch: o.epoch, Snapshot: freshness.Snapshot{Xmin: o.xid, Xmax: o.xid}, Tags: []string{tag(key)}}
 	fail, gate := o.fail, o.gate
 	o.mu.Unlock()
 	if gate != nil {
@@ -94,7 +95,7 @@ func (o *origin) set(change func(*origin)) {
 func (o *origin) tell(l *freshness.Ledger) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l.Apply(freshness.Poll{Began: time.Now(), Epoch: 1, Snapshot: freshness.Snapshot{Xmin: o.xid, Xmax: o.xid}, Changes: o.log})
+	l.Apply(freshness.Poll{Began: time.Now(), Epoch: o.epoch, Snapshot: freshness.Snapshot{Xmin: o.xid, Xmax: o.xid}, Changes: o.log})
 }
 
 func tag(key int) string { return "key:" + strconv.Itoa(key) }
@@ -156,7 +157,7 @@ func withRedis(t testing.TB, s Strategy) Config {
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	return Config{Strategy: s, RedisURL: stack.RedisURL}
+	return Config{Strategy: s, RedisURL: stack.RedisURL, RedisTimeout: 5 * time.Second} // so that a slow machine changes nothing
 }
 
 func redisClient(t testing.TB) *redis.Client {

@@ -139,23 +139,16 @@ func (s *l2) get(ctx context.Context, key string) ([]byte, error) {
 	return b, err
 }
 
-// claim is get, but where there is nothing it leaves the turn's mark for life, and says so in the turn, as it does if it finds another's.
-// It is one command, and for a key that has a value no dearer than get. A Redis that refuses it, because it is older than 7 or out of
-// memory, is asked by get.
+// claim leaves the turn's mark for life where there is nothing, says so in the turn, and returns errNotInL2. If something is there by now, it
+// returns that. A Redis that refuses, because it is older than 7 or out of memory, has no mark, and the caller loads all the same.
 func (s *l2) claim(ctx context.Context, key string, t *turn, life time.Duration) ([]byte, error) {
-	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Get, "SET")
-	marked := true
+	ctx, end := s.begin(ctx, telemetry.SpanCacheL2Set, "SET")
 	command := redis.NewStringCmd(ctx, "set", key, t.mark, "nx", "get", "px", life.Milliseconds())
 	_ = s.client.Process(ctx, command) // its error is the command's
 	b, err := command.Bytes()
-	var refused redis.Error
-	if err != nil && !errors.Is(err, redis.Nil) && errors.As(err, &refused) {
-		marked = false
-		b, err = s.client.Get(ctx, key).Bytes()
-	}
 	err = absent(err)
-	end(err, s.metrics.l2Get)
-	t.note(b, marked && errors.Is(err, errNotInL2))
+	end(err, s.metrics.l2Set)
+	t.note(b, errors.Is(err, errNotInL2))
 	return b, err
 }
 
