@@ -254,6 +254,13 @@ func TestARenamedMetricIsRefusedByTheNameOfItsPanels(t *testing.T) {
 	}
 }
 
+func TestAMetricOfAnotherJobIsRefused(t *testing.T) {
+	got := readKnown(t).query(`process_resident_memory_bytes{job="otel-collector"}`, "")
+	if len(got) != 1 || !strings.Contains(got[0], `is never "otel-collector"`) {
+		t.Errorf("objections %q, want one that the collector has no such metric", got)
+	}
+}
+
 func TestAlertsLeadToABoardAndAHeadingOfTheRunbook(t *testing.T) {
 	text, err := os.ReadFile("../deploy/prometheus/RUNBOOK.md")
 	if err != nil {

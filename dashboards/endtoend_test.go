@@ -8,11 +8,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -24,18 +22,23 @@ import (
 	"time"
 
 	tracecollector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // the collector compresses what it sends
 
 	"strata/deploy/local"
 )
 
 // absent are the panels that have no data here, and why. Whatever else is empty is a fault.
 var absent = map[string]string{
-	`telemetry.json: "Spans that the collector took and refused"`: "no collector runs here",
-	`telemetry.json: "Spans that the collector sent and lost"`:    "no collector runs here",
-	`telemetry.json: "Collector: queue"`:                          "no collector runs here",
-	`telemetry.json: "Collector: memory"`:                         "no collector runs here",
-	`telemetry.json: "Alerts that fire"`:                          "none should",
+	`telemetry.json: "Alerts that fire"`: "none should",
+}
+
+// collectors are the panels that have data only where there is a collector: a program that the tests do not install.
+var collectors = []string{
+	`telemetry.json: "Spans that the collector took and refused"`,
+	`telemetry.json: "Spans that the collector sent and lost"`,
+	`telemetry.json: "Collector: queue"`,
+	`telemetry.json: "Collector: memory"`,
 }
 
 const (
@@ -44,8 +47,9 @@ const (
 	loadDuration   = "60s" // at most: the test ends when all has data
 )
 
-// TestEveryPanelAndEveryRuleHasDataUnderLoad is the whole pipeline but the collector, Tempo and Grafana: two replicas and one without
-// caches on a private Postgres and Redis, real exporters, a real Prometheus, real load.
+// TestEveryPanelAndEveryRuleHasDataUnderLoad is the whole pipeline but Tempo and Grafana: two replicas and one without caches on a
+// private Postgres and Redis, real exporters, a real Prometheus, real load, and the collector with Compose's configuration where
+// STRATA_OTELCOL or PATH has otelcol-contrib.
 func TestEveryPanelAndEveryRuleHasDataUnderLoad(t *testing.T) {
 	s := startStack(t)
 	queries := s.everything(t)
@@ -103,7 +107,12 @@ func (s *pipeline) record(t *testing.T) {
 		{"redis_exporter-1.45", "redis", "redis_", "Every metric of redis_exporter 1.45 on " + s.RedisVersion},
 		{"prometheus-2.42", "prometheus", "prometheus_", "Every metric of Prometheus 2.42 about itself, with the rules of deploy/prometheus/rules"},
 		{"strata-process", "strata", "(go|process)_", "What client_golang adds to the service, and app/testdata/metrics.golden leaves out"},
+		{"otel-collector-0.159", "otel-collector", "otelcol_", "Every metric of the OpenTelemetry collector 0.159 about itself, with deploy/otel-collector/config.yaml"},
 	} {
+		if r.job == "otel-collector" && s.collector == "" {
+			t.Log("without a collector, what is recorded of it stays")
+			continue
+		}
 		metadata := make(map[string][]struct{ Type string })
 		var series []map[string]string
 		form := url.Values{"match[]": {fmt.Sprintf(`{job=%q, __name__=~"%s.*"}`, r.job, r.prefix)}}
@@ -150,11 +159,18 @@ type check struct {
 	ranged     bool
 }
 
-// everything returns the queries of all panels, but those that are absent, and the series of all recording rules.
+// everything returns the queries of all panels, but those that are absent or need a collector that is, and the series of all recording rules.
 func (s *pipeline) everything(t *testing.T) []check {
 	t.Helper()
 	v := values{strategy: "none|stamped", baseline: "none", rateInterval: "10s", timeRange: "1m", interval: "1s"}
 	var all []check
+	absent := maps.Clone(absent)
+	if s.collector == "" {
+		t.Log("SKIPPED: the panels of the collector, since neither STRATA_OTELCOL nor PATH has otelcol-contrib")
+		for _, name := range collectors {
+			absent[name] = "no collector runs here"
+		}
+	}
 	unused := make(map[string]bool)
 	for name := range absent {
 		unused[name] = true
@@ -194,6 +210,7 @@ type pipeline struct {
 	services   []replica
 	token      string
 	traces     *traceReceiver
+	collector  string // address of its own metrics; empty without one
 }
 
 type replica struct{ strategy, url, admin string }
@@ -214,6 +231,10 @@ func startStack(t *testing.T) *pipeline {
 		}
 	})
 	s := &pipeline{Stack: stack, token: "end-to-end-token", traces: receiveTraces(t)}
+	spans := s.traces.address
+	if program := otelcol(); program != "" {
+		spans = s.startCollector(t, program)
+	}
 	database := []string{"DATABASE_URL=" + stack.DatabaseURL, "DATABASE_OWNER_URL=" + stack.OwnerURL}
 	s.run(t, database, strata, "migrate")
 	s.run(t, database, strata, "seed", "--listings", listings)
@@ -222,7 +243,7 @@ func startStack(t *testing.T) *pipeline {
 		addresses := freeAddresses(t, 2)
 		s.launch(t, "strata-"+strategy, append(database,
 			"HTTP_ADDR="+addresses[0], "ADMIN_ADDR="+addresses[1], "REDIS_URL="+stack.RedisURL, "STRATA_STRATEGY="+strategy,
-			fmt.Sprintf("API_TOKENS=tester:listings:write+listings:delete:%x", sha256.Sum256([]byte(s.token))), "LOG_LEVEL=warn", "OTEL_EXPORTER_OTLP_ENDPOINT="+s.traces.url, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"), strata, "serve")
+			fmt.Sprintf("API_TOKENS=tester:listings:write+listings:delete:%x", sha256.Sum256([]byte(s.token))), "LOG_LEVEL=warn", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+spans, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"), strata, "serve")
 		s.services = append(s.services, replica{strategy, "http://" + addresses[0], addresses[1]})
 		waitFor(t, "http://"+addresses[1]+"/readyz")
 	}
@@ -251,10 +272,15 @@ func (s *pipeline) startPrometheus(t *testing.T, program string, addresses []str
 		replicas = append(replicas, r.admin)
 	}
 	config := fmt.Sprintf("global: {scrape_interval: %s, evaluation_interval: %[1]s}\nrule_files: [%q]\nscrape_configs:\n", scrapeInterval, rules+"/*.yml")
-	for _, job := range []struct {
+	type job struct {
 		name    string
 		targets []string
-	}{{"strata", replicas}, {"postgres", addresses[:1]}, {"redis", addresses[1:2]}, {"prometheus", addresses[2:]}} {
+	}
+	jobs := []job{{"strata", replicas}, {"postgres", addresses[:1]}, {"redis", addresses[1:2]}, {"prometheus", addresses[2:]}}
+	if s.collector != "" {
+		jobs = append(jobs, job{"otel-collector", []string{s.collector}})
+	}
+	for _, job := range jobs {
 		config += fmt.Sprintf("- {job_name: %s, static_configs: [{targets: %s}]}\n", job.name, quoted(job.targets))
 	}
 	file := filepath.Join(t.TempDir(), "prometheus.yml")
@@ -400,37 +426,46 @@ func (s *pipeline) exemplarHasATrace(t *testing.T) {
 	}
 }
 
-// traceReceiver takes spans by OTLP over HTTP, as a collector does.
+// traceReceiver takes spans by OTLP, as Tempo and the collector do.
 type traceReceiver struct {
-	url string
-	mu  sync.Mutex
-	ids map[string]bool
+	tracecollector.UnimplementedTraceServiceServer
+
+	address string
+	mu      sync.Mutex
+	ids     map[string]bool
 }
 
 func receiveTraces(t *testing.T) *traceReceiver {
 	t.Helper()
-	r := &traceReceiver{ids: make(map[string]bool)}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, err := io.ReadAll(req.Body)
-		message := new(tracecollector.ExportTraceServiceRequest)
-		if err = errors.Join(err, proto.Unmarshal(body, message)); err != nil || req.URL.Path != "/v1/traces" {
-			http.Error(w, fmt.Sprint(req.URL.Path, err), http.StatusBadRequest)
-			return
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &traceReceiver{address: listener.Addr().String(), ids: make(map[string]bool)}
+	server := grpc.NewServer()
+	tracecollector.RegisterTraceServiceServer(server, r)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, resource := range message.ResourceSpans {
-			for _, scope := range resource.ScopeSpans {
-				for _, span := range scope.Spans {
-					r.ids[fmt.Sprintf("%x", span.TraceId)] = true
-				}
+	})
+	return r
+}
+
+func (r *traceReceiver) Export(_ context.Context, message *tracecollector.ExportTraceServiceRequest) (*tracecollector.ExportTraceServiceResponse, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, resource := range message.ResourceSpans {
+		for _, scope := range resource.ScopeSpans {
+			for _, span := range scope.Spans {
+				r.ids[fmt.Sprintf("%x", span.TraceId)] = true
 			}
 		}
-		w.Header().Set("Content-Type", "application/x-protobuf")
-	}))
-	t.Cleanup(server.Close)
-	r.url = server.URL
-	return r
+	}
+	return new(tracecollector.ExportTraceServiceResponse), nil
 }
 
 func (r *traceReceiver) has(id string) bool {

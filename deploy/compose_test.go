@@ -290,18 +290,25 @@ func settings(t *testing.T, p *types.Project) []string {
 	})
 }
 
-// visitors compares what k6 is told with what the scenario reads.
+// visitors compares what k6 is told with what the scenario reads, and looks for two that would write to the same series.
 func visitors(t *testing.T, p *types.Project) []string {
 	text := read(t, "loadtest/lib/settings.js")
+	runs := make(map[string]string)
 	return eachService(p, func(s types.ServiceConfig, say func(string, ...any)) {
 		if !strings.HasPrefix(s.Image, "grafana/k6") {
 			return
 		}
 		for name := range s.Environment {
-			if !strings.HasPrefix(name, "K6_PROMETHEUS_RW_") && name != "GOMEMLIMIT" && !strings.Contains(text, "('"+name+"',") {
+			if !strings.HasPrefix(name, "K6_PROMETHEUS_RW_") && name != "K6_FEATURES" && name != "GOMEMLIMIT" && !strings.Contains(text, "('"+name+"',") {
 				say("variable %s, which loadtest/lib/settings.js does not read", name)
 			}
 		}
+		run := s.Environment["RUN"]
+		if run == nil || runs[*run] != "" {
+			say("no RUN of its own")
+			return
+		}
+		runs[*run] = s.Name
 	})
 }
 
@@ -443,6 +450,7 @@ func TestEachCheckFindsItsMistake(t *testing.T) {
 		},
 		"visitors": {
 			"variable": edit("visitors", func(s *types.ServiceConfig) { s.Environment = told("TEMPO") }),
+			"one run":  edit("visitors", func(s *types.ServiceConfig) { s.Environment["RUN"] = nil }),
 		},
 	} {
 		for mistake, make := range mistakes {

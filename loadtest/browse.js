@@ -23,7 +23,7 @@ export const options = {
     },
   },
   systemTags: ['name', 'method', 'status', 'scenario', 'error_code'], // no url: each listing would be a series of its own
-  tags: settings.strategy ? { strategy: settings.strategy } : {},
+  tags: Object.fromEntries(['strategy', 'run'].filter((tag) => settings[tag]).map((tag) => [tag, settings[tag]])),
   thresholds: thresholds(),
   summaryTrendStats: trendStats,
 };

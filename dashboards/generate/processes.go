@@ -60,11 +60,13 @@ func telemetry() *dashboard {
 	d.graph("Spans that the service handed over", "ops", "lost: the queue was full, or nobody answered.", 8, q(`sum by (result) (rate(strata_spans_total[$__rate_interval]))`, "{{result}}"))
 	d.graph("Spans that the collector took and refused", "ops", "Refused: the memory limiter held the door shut.", 8,
 		q(`sum(rate(otelcol_receiver_accepted_spans_total[$__rate_interval]))`, "taken"), q(`sum(rate(otelcol_receiver_refused_spans_total[$__rate_interval]))`, "refused"))
+	// The collector has no series of failures before the first: nothing failed as long as something is sent.
 	d.graph("Spans that the collector sent and lost", "ops", "Lost: the exporter gave up, or its queue was full.", 8,
-		q(`sum(rate(otelcol_exporter_sent_spans_total[$__rate_interval]))`, "sent"), q(`sum(rate(otelcol_exporter_send_failed_spans_total[$__rate_interval]))`, "failed"))
+		q(`sum(rate(otelcol_exporter_sent_spans_total[$__rate_interval]))`, "sent"),
+		q(`sum(rate(otelcol_exporter_send_failed_spans_total[$__rate_interval])) or 0 * sum(rate(otelcol_exporter_sent_spans_total[$__rate_interval]))`, "failed"))
 	d.graph("Collector: queue", "short", "Batches that wait for Tempo, and how many may.", 8, q(`sum by (exporter) (otelcol_exporter_queue_size)`, "{{exporter}}"), q(`sum by (exporter) (otelcol_exporter_queue_capacity)`, "{{exporter}} limit"))
-	d.graph("Collector: memory", "bytes", "Resident. The memory limiter refuses before this reaches the container's limit.", 8, q(`sum by (instance) (process_resident_memory_bytes{job="otel-collector"})`, "{{instance}}"))
-	d.graph("Memory of what watches", "bytes", "Resident memory of everything beside the service that has a metric for it.", 8, q(`sum by (job) (process_resident_memory_bytes{job!="strata"})`, "{{job}}")).stacked()
+	d.graph("Collector: memory", "bytes", "Resident. The memory limiter refuses before this reaches the container's limit.", 8, q(`sum by (instance) (otelcol_process_memory_rss_bytes)`, "{{instance}}"))
+	d.graph("Memory of what watches", "bytes", "Resident memory of everything beside the service that has a metric for it.", 8, q(`sum by (job) (process_resident_memory_bytes{job!="strata"} or otelcol_process_memory_rss_bytes)`, "{{job}}")).stacked()
 	d.row("Alerts")
 	d.table("Alerts that fire", "short", "alertname", "Each has a heading in deploy/prometheus/RUNBOOK.md: what it means, what to look at, what to do.", 24,
 		q(`count by (alertname, severity) (ALERTS{alertstate="firing"})`, "Firing")).needs("No alert fires")

@@ -15,5 +15,6 @@ export const settings = {
   writes: number('WRITES', 0), // share of the requests that change a price; they need a token
   token: env('TOKEN', ''),
   strategy: env('STRATEGY', ''), // a tag on every measurement, if there is one; it chooses nothing
+  run: env('RUN', ''), // another tag: whoever visits at the same time and writes to the same Prometheus needs one of its own
   summary: env('SUMMARY', ''), // file for the figures as JSON
 };
