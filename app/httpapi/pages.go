@@ -82,7 +82,7 @@ func names(list, etag string) bool {
 }
 
 // markup is a page while it is written. html/template would be the better tool for pages that are less plain than these, but calls
-// methods by names that the linker cannot know: for its sake the binary would keep every method of every type, and be three times as large.
+// methods by names that the linker cannot know: for its sake the binary would keep every method of every type, which is 11 MB.
 type markup struct{ bytes.Buffer }
 
 // add writes markup, with each of the texts escaped for an element or a quoted attribute.
