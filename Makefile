@@ -104,7 +104,7 @@ build: strata ## Build bin/strata, the service
 .PHONY: strata
 strata:
 	@echo "Building bin/strata (with a cold cache this takes a minute) ..."
-	@$(GO_BUILD) -ldflags '-s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)' -o bin/strata ./app
+	@VERSION='$(VERSION)' REVISION='$(REVISION)' sh app/build.sh bin/strata
 
 bin/k6: tools/k6.mod tools/k6.sum
 	@echo "Building bin/k6, the load generator, from source: about 90 seconds with a cold cache, once ..."

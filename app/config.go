@@ -10,12 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"strata/app/httpapi"
 	"strata/app/telemetry"
@@ -25,57 +26,104 @@ import (
 // Config is what `strata serve` can be told, by flag or by environment variable: one sub-struct a package. Traces are
 // configured by the standard OTEL_* variables beside it.
 type Config struct {
-	HTTP     HTTPConfig     `embed:""`
-	Admin    AdminConfig    `embed:""`
-	Postgres PostgresConfig `embed:""`
-	Cache    CacheConfig    `embed:""`
-	Views    ViewsConfig    `embed:""`
-	Log      LogConfig      `embed:""`
-	Version  string         `kong:"-"` // of the build
-	Revision string         `kong:"-"` // the commit that it was built from
+	HTTP     HTTPConfig
+	Admin    AdminConfig
+	Postgres PostgresConfig
+	Cache    CacheConfig
+	Views    ViewsConfig
+	Log      LogConfig
+	Version  string // of the build
+	Revision string // the commit that it was built from
+}
+
+// flags makes the flags that set c, and gives c their defaults.
+func (c *Config) flags(f flagSet) {
+	c.HTTP.flags(f)
+	c.Admin.flags(f)
+	c.Postgres.flags(f)
+	c.Cache.flags(f)
+	c.Views.flags(f)
+	c.Log.flags(f)
 }
 
 // HTTPConfig is the public port's.
 type HTTPConfig struct {
-	Addr      string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the public API."`
-	APITokens Secret `name:"api-tokens" env:"API_TOKENS" placeholder:"NAME:SCOPE+SCOPE:SHA256,..." help:"Who may write. None by default; strata token makes one."`
-	ReadRate  int64  `name:"read-rate" env:"READ_RATE" default:"0" help:"Reads a second that a client may send beside those that a kept view answers; 0 is no limit."`
-	WriteRate int64  `name:"write-rate" env:"WRITE_RATE" default:"0" help:"Writes a second that a client may send; 0 is no limit."`
-	Proxies   string `name:"trusted-proxies" env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Whose X-Forwarded-For is believed when rates are counted by address."`
-	Lab       bool   `name:"lab" env:"STRATA_LAB" help:"Let a request choose its strategy by the header Strata-Strategy."`
+	Addr      string
+	APITokens Secret
+	ReadRate  int64
+	WriteRate int64
+	Proxies   string
+	Lab       bool
 
-	AuditInterval time.Duration `name:"audit-interval" env:"AUDIT_INTERVAL" default:"1s" help:"Compare an answer out of a cache with the database so often; 0: never."`
-	SlowRequest   time.Duration `name:"slow-request" env:"SLOW_REQUEST" default:"1s" help:"Requests that take so long are noted in the log."`
+	AuditInterval time.Duration
+	SlowRequest   time.Duration
+}
+
+func (c *HTTPConfig) flags(f flagSet) {
+	f.add("http-addr", "HTTP_ADDR", text(&c.Addr, "127.0.0.1:8080", "host:port"), "Address of the public API.")
+	f.add("api-tokens", "API_TOKENS", &c.APITokens, "Who may write: a `list` of NAME:SCOPE+SCOPE:SHA256, separated by commas. None by default; strata token makes one.")
+	f.add("read-rate", "READ_RATE", whole(&c.ReadRate, 0), "Reads a second that a client may send beside those that a kept view answers; 0, the default, is no limit.")
+	f.add("write-rate", "WRITE_RATE", whole(&c.WriteRate, 0), "Writes a second that a client may send; 0, the default, is no limit.")
+	f.add("trusted-proxies", "TRUSTED_PROXIES", text(&c.Proxies, "", "CIDR,..."), "Whose X-Forwarded-For is believed when rates are counted by address.")
+	f.add("lab", "STRATA_LAB", yesNo(&c.Lab), "Let a request choose its strategy by the header Strata-Strategy.")
+	f.add("audit-interval", "AUDIT_INTERVAL", duration(&c.AuditInterval, time.Second), "Compare an answer out of a cache with the database so often; 0: never.")
+	f.add("slow-request", "SLOW_REQUEST", duration(&c.SlowRequest, time.Second), "Requests that take so long are noted in the log.")
 }
 
 // AdminConfig is the admin port's.
 type AdminConfig struct {
-	Addr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" help:"Address of metrics, probes and profiles. Not for the public."`
+	Addr string
+}
+
+func (c *AdminConfig) flags(f flagSet) {
+	f.add("admin-addr", "ADMIN_ADDR", text(&c.Addr, "127.0.0.1:8081", "host:port"), "Address of metrics, probes and profiles. Not for the public.")
 }
 
 // PostgresConfig is the database's.
 type PostgresConfig struct {
-	URL      URL `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL as the application's role."`
-	ReadURL  URL `name:"database-read-url" env:"DATABASE_READ_URL" placeholder:"URL" help:"A standby that answers what the caches load, where its answer is fresh. Only with the strategy stamped. None by default."`
-	PoolSize int `name:"pool-size" env:"DATABASE_POOL_SIZE" default:"10" help:"Connections that serve requests, to the database and to the standby each; the change feed has one more."`
+	URL      URL
+	ReadURL  URL
+	PoolSize int
+}
+
+func (c *PostgresConfig) flags(f flagSet) {
+	f.add("database-url", "DATABASE_URL", &c.URL, "PostgreSQL as the application's role.")
+	f.add("database-read-url", "DATABASE_READ_URL", &c.ReadURL, "A standby that answers what the caches load, where its answer is fresh. Only with the strategy stamped. None by default.")
+	f.add("pool-size", "DATABASE_POOL_SIZE", whole(&c.PoolSize, 10), "Connections that serve requests, to the database and to the standby each; the change feed has one more.")
 }
 
 // CacheConfig is the caches'.
 type CacheConfig struct {
-	Strategy     string        `name:"strategy" env:"STRATA_STRATEGY" enum:"none,ttl,aside,stamped" default:"stamped" help:"How cached entries are judged: ${enum}."`
-	TTL          time.Duration `name:"ttl" env:"STRATA_TTL" default:"60s" help:"Lifetime of an entry under the strategies ttl and aside."`
-	RedisURL     URL           `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis, the second layer. Without it there is none. For a Redis Cluster: redis://a:6379?addr=b:6379, or ?cluster=true."`
-	ViewsL1Bytes int64         `name:"views-l1-bytes" env:"VIEWS_L1_BYTES" default:"33554432" help:"Memory for whole responses in this process."`
-	DataL1Bytes  int64         `name:"data-l1-bytes" env:"DATA_L1_BYTES" default:"33554432" help:"Memory for values in this process."`
-	MaxLoads     int           `name:"max-loads" env:"MAX_LOADS" default:"64" help:"Reads of the database that may be under way at once; more wait a second, and are refused then."`
+	Strategy     string
+	TTL          time.Duration
+	RedisURL     URL
+	ViewsL1Bytes int64
+	DataL1Bytes  int64
+	MaxLoads     int
+}
+
+func (c *CacheConfig) flags(f flagSet) {
+	f.add("strategy", "STRATA_STRATEGY", oneOf(&c.Strategy, "stamped", "none", "ttl", "aside", "stamped"), "How cached entries are judged.")
+	f.add("ttl", "STRATA_TTL", duration(&c.TTL, time.Minute), "Lifetime of an entry under the strategies ttl and aside.")
+	f.add("redis-url", "REDIS_URL", &c.RedisURL, "Redis, the second layer. Without it there is none. For a Redis Cluster: redis://a:6379?addr=b:6379, or ?cluster=true.")
+	f.add("views-l1-bytes", "VIEWS_L1_BYTES", whole(&c.ViewsL1Bytes, 32<<20), "Memory for whole responses in this process.")
+	f.add("data-l1-bytes", "DATA_L1_BYTES", whole(&c.DataL1Bytes, 32<<20), "Memory for values in this process.")
+	f.add("max-loads", "MAX_LOADS", whole(&c.MaxLoads, 64), "Reads of the database that may be under way at once; more wait a second, and are refused then.")
 }
 
 // ViewsConfig says how clients and shared caches in front of the service may use its answers.
 type ViewsConfig struct {
-	SharedMaxAge         time.Duration `name:"shared-max-age" env:"SHARED_MAX_AGE" default:"1s" help:"How long a CDN may answer without asking; 0: never."`
-	StaleWhileRevalidate time.Duration `name:"stale-while-revalidate" env:"STALE_WHILE_REVALIDATE" default:"1s" help:"How long after that it may answer while it asks."`
-	StaleIfError         time.Duration `name:"stale-if-error" env:"STALE_IF_ERROR" default:"5m" help:"How long after that it may answer while the service cannot."`
-	RevalidationRate     float64       `name:"revalidation-rate" env:"REVALIDATION_RATE" default:"10" help:"Requests a second that may pass by the caches by asking for it (Cache-Control: no-cache)."`
+	SharedMaxAge         time.Duration
+	StaleWhileRevalidate time.Duration
+	StaleIfError         time.Duration
+	RevalidationRate     float64
+}
+
+func (c *ViewsConfig) flags(f flagSet) {
+	f.add("shared-max-age", "SHARED_MAX_AGE", duration(&c.SharedMaxAge, time.Second), "How long a CDN may answer without asking; 0: never.")
+	f.add("stale-while-revalidate", "STALE_WHILE_REVALIDATE", duration(&c.StaleWhileRevalidate, time.Second), "How long after that it may answer while it asks.")
+	f.add("stale-if-error", "STALE_IF_ERROR", duration(&c.StaleIfError, 5*time.Minute), "How long after that it may answer while the service cannot.")
+	f.add("revalidation-rate", "REVALIDATION_RATE", decimal(&c.RevalidationRate, 10), "Requests a second that may pass by the caches by asking for it (Cache-Control: no-cache).")
 }
 
 func (c ViewsConfig) views() viewcache.Config {
@@ -92,8 +140,13 @@ func (c ViewsConfig) revalidations() float64 {
 
 // LogConfig is the log's.
 type LogConfig struct {
-	Level  string `name:"log-level" env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"The least that is logged: ${enum}."`
-	Format string `name:"log-format" env:"LOG_FORMAT" enum:"json,text" default:"json" help:"${enum}."`
+	Level  string
+	Format string
+}
+
+func (c *LogConfig) flags(f flagSet) {
+	f.add("log-level", "LOG_LEVEL", oneOf(&c.Level, "info", "debug", "info", "warn", "error"), "The least that is logged.")
+	f.add("log-format", "LOG_FORMAT", oneOf(&c.Format, "json", "json", "text"), "How it is written.")
 }
 
 // Validate returns an error of one line that names the first flag whose value cannot work. It never quotes a secret.
@@ -225,20 +278,17 @@ func (c Config) Print(out io.Writer) error {
 
 type setting struct{ flag, env, value string }
 
-// settings reads the flags off the struct's tags, so that none can be forgotten.
+// settings reads the values off the flags themselves, so that none can be forgotten.
 func (c Config) settings() []setting {
+	var shown Config
+	f := flagSet{pflag.NewFlagSet("", pflag.ContinueOnError)}
+	f.SortFlags = false
+	shown.flags(f)
+	shown = c // in the place of the defaults: the flags show what they would set
 	var all []setting
-	groups := reflect.ValueOf(c)
-	for i := range groups.NumField() {
-		group := groups.Field(i)
-		if group.Kind() != reflect.Struct {
-			continue
-		}
-		for j := range group.NumField() {
-			tag := group.Type().Field(j).Tag
-			all = append(all, setting{tag.Get("name"), tag.Get("env"), fmt.Sprint(group.Field(j).Interface())})
-		}
-	}
+	f.VisitAll(func(flag *pflag.Flag) {
+		all = append(all, setting{flag.Name, variableOf(flag), flag.Value.String()})
+	})
 	return all
 }
 
@@ -253,6 +303,15 @@ func (s Secret) String() string {
 	return telemetry.Hidden
 }
 
+// Set is for a flag: every text may be a secret.
+func (s *Secret) Set(text string) error {
+	*s = Secret(text)
+	return nil
+}
+
+// Type is what stands for a secret in a flag's help.
+func (Secret) Type() string { return "secret" }
+
 // GoString is String, so that %#v tells no more.
 func (s Secret) GoString() string { return strconv.Quote(s.String()) }
 
@@ -264,6 +323,15 @@ type URL string
 
 // String is the URL without its password.
 func (u URL) String() string { return telemetry.HidePasswords(string(u)) }
+
+// Set is for a flag. Whether the text is a URL is Validate's to say, which knows of what kind it must be.
+func (u *URL) Set(text string) error {
+	*u = URL(text)
+	return nil
+}
+
+// Type is what stands for a URL in a flag's help.
+func (URL) Type() string { return "URL" }
 
 // GoString is String, so that %#v tells no more.
 func (u URL) GoString() string { return strconv.Quote(u.String()) }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,10 +45,18 @@ func TestBadConfigurationIsOneClearLineAndAnExitCode(t *testing.T) {
 		env  map[string]string
 		want string // in the line
 	}{
-		"no command":            {nil, good, "expected one of"},
-		"unknown command":       {[]string{"serv"}, good, `did you mean`},
-		"unknown flag":          {[]string{"serve", "--api-token=a:" + secret}, good, "unknown flag --api-token"},
-		"surplus argument":      {[]string{"serve", "now"}, good, "unexpected argument now"},
+		"no command":            {nil, good, "no command: expected one of "},
+		"unknown command":       {[]string{"serv"}, good, `unknown command "serv", did you mean serve`},
+		"secret for a command":  {[]string{secret}, good, "unknown command: expected one of "},
+		"unknown topic":         {[]string{"help", "serv"}, good, "did you mean serve"},
+		"unknown flag":          {[]string{"serve", "--api-token=a:" + secret}, good, "unknown flag: --api-token ("},
+		"flag with a colon":     {[]string{"serve", "--api-tokens:a:" + secret}, good, "unknown flag: --api-tokens ("},
+		"flag with one dash":    {[]string{"serve", "-api-tokens=a:" + secret}, good, "unknown flag: -a; names have two dashes"},
+		"flag with three":       {[]string{"serve", "---api-tokens=a:" + secret}, good, "not of the form --name=value"},
+		"flag without a value":  {[]string{"serve", "--api-tokens"}, good, "--api-tokens (API_TOKENS): has no value"},
+		"flag before a command": {[]string{"--api-tokens=a:" + secret, "serv"}, good, "unknown flag: --api-tokens"},
+		"surplus argument":      {[]string{"serve", "--lab", "a:" + secret}, good, "serve: unexpected argument, number 1"},
+		"surplus of a command":  {[]string{"version", "now"}, nil, "version: unexpected argument, number 1"},
 		"no database":           {[]string{"serve"}, nil, "--database-url (DATABASE_URL): missing"},
 		"database is no URL":    {[]string{"serve"}, map[string]string{"DATABASE_URL": "host=db password=" + secret}, "--database-url (DATABASE_URL): does not begin with postgres://"},
 		"database unreadable":   {[]string{"serve"}, map[string]string{"DATABASE_URL": "postgres://app:" + secret + "%zz@db/strata"}, "--database-url (DATABASE_URL): cannot be read as a URL"},
@@ -58,12 +67,18 @@ func TestBadConfigurationIsOneClearLineAndAnExitCode(t *testing.T) {
 		"redis is no URL":       {[]string{"serve", "--redis-url=cache:6379"}, good, "--redis-url (REDIS_URL): does not begin with redis://"},
 		"redis unreadable":      {[]string{"serve"}, with(good, "REDIS_URL", "redis://:"+secret+"%@cache"), "--redis-url (REDIS_URL): cannot be read as a URL"},
 		"redis without host":    {[]string{"serve", "--redis-url=redis://"}, good, "names no host"},
-		"strategy":              {[]string{"serve", "--strategy=fast"}, good, `--strategy must be one of "none","ttl","aside","stamped" but got "fast"`},
-		"strategy by variable":  {[]string{"serve"}, with(good, "STRATA_STRATEGY", "fast"), "--strategy must be one of"},
-		"TTL without unit":      {[]string{"serve", "--ttl=60"}, good, "--ttl"},
+		"strategy":              {[]string{"serve", "--strategy=" + secret}, good, "--strategy (STRATA_STRATEGY): must be one of none, ttl, aside, stamped"},
+		"strategy by variable":  {[]string{"serve"}, with(good, "STRATA_STRATEGY", secret), "--strategy (STRATA_STRATEGY): must be one of"},
+		"strategy of nothing":   {[]string{"serve"}, with(good, "STRATA_STRATEGY", ""), "--strategy (STRATA_STRATEGY): must be one of"},
+		"rate of nothing":       {[]string{"serve"}, with(good, "READ_RATE", ""), "--read-rate (READ_RATE): must be a whole number"},
+		"secret for a rate":     {[]string{"serve", "--revalidation-rate=" + secret}, good, "--revalidation-rate (REVALIDATION_RATE): must be a number"},
+		"secret for a switch":   {[]string{"serve"}, with(good, "STRATA_LAB", secret), "--lab (STRATA_LAB): must be true, 1, yes, false, 0 or no"},
+		"secret for a time":     {[]string{"serve"}, with(good, "STRATA_TTL", secret), "--ttl (STRATA_TTL): must be a duration such as"},
+		"seed below 0":          {[]string{"seed", "--seed=-1"}, nil, "--seed: must be a whole number and not below 0"},
+		"TTL without unit":      {[]string{"serve", "--ttl=60"}, good, "--ttl (STRATA_TTL): must be a duration"},
 		"TTL of nothing":        {[]string{"serve", "--ttl=0s"}, good, "--ttl (STRATA_TTL): 0s is not above 0"},
 		"negative size":         {[]string{"serve", "--views-l1-bytes=-1"}, good, "--views-l1-bytes (VIEWS_L1_BYTES): -1 is not above 0"},
-		"size of words":         {[]string{"serve"}, with(good, "DATA_L1_BYTES", "lots"), "--data-l1-bytes"},
+		"size of words":         {[]string{"serve"}, with(good, "DATA_L1_BYTES", "lots"), "--data-l1-bytes (DATA_L1_BYTES): must be a whole number"},
 		"pool of nothing":       {[]string{"serve", "--pool-size=0"}, good, "--pool-size (DATABASE_POOL_SIZE): 0 is not above 0"},
 		"address without port":  {[]string{"serve", "--http-addr=localhost"}, good, `--http-addr (HTTP_ADDR): "localhost" is not of the form host:port`},
 		"port too high":         {[]string{"serve", "--admin-addr=:70000"}, good, "--admin-addr (ADMIN_ADDR)"},
@@ -75,13 +90,15 @@ func TestBadConfigurationIsOneClearLineAndAnExitCode(t *testing.T) {
 		"odd name":              {[]string{"serve"}, with(good, "API_TOKENS", "a b:listings:write:"+hash), "number 1 has a name that is not"},
 		"name twice":            {[]string{"serve"}, with(good, "API_TOKENS", "a:listings:write:"+hash+",a:listings:write:"+strings.Repeat("0", 64)), "number 2 has the name of an earlier one"},
 		"token twice":           {[]string{"serve"}, with(good, "API_TOKENS", "a:listings:write:"+hash+",b:listings:delete:"+hash), "number 2 has the hash of an earlier one"},
-		"token for nobody":      {[]string{"token", "a:b"}, nil, "NAME: must be"},
+		"token for nobody":      {[]string{"token", "a:b"}, nil, "<name>: must be"},
+		"token without name":    {[]string{"token"}, nil, "token: expected <name>"},
+		"token for nothing":     {[]string{"token", "a", "--scopes="}, nil, "--scopes: names none"},
 		"token for anything":    {[]string{"token", "a", "--scopes=all"}, nil, "--scopes: has a scope that is none of"},
-		"unknown shell":         {[]string{"completion", "cmd"}, nil, "must be one of"},
+		"unknown shell":         {[]string{"completion", "cmd"}, nil, "<shell> must be one of bash, zsh, fish, powershell"},
 		"negative rate":         {[]string{"serve", "--read-rate=-1"}, good, "--read-rate (READ_RATE): -1 is not from 0"},
 		"proxy of words":        {[]string{"serve", "--trusted-proxies=10.0.0.0/8,nginx"}, good, `--trusted-proxies (TRUSTED_PROXIES): "nginx" is no address`},
 		"no loads":              {[]string{"serve", "--max-loads=0"}, good, "--max-loads (MAX_LOADS): 0 is not above 0"},
-		"log level":             {[]string{"serve", "--log-level=loud"}, good, "--log-level must be one of"},
+		"log level":             {[]string{"serve", "--log-level=loud"}, good, "--log-level (LOG_LEVEL): must be one of"},
 		"migrate as nobody":     {[]string{"migrate"}, good, "--database-owner-url (DATABASE_OWNER_URL): missing"},
 		"seed of nothing":       {[]string{"seed", "--listings=0"}, map[string]string{"DATABASE_OWNER_URL": good["DATABASE_URL"]}, "--listings: 0 is not above 0"},
 		"health of no address":  {[]string{"health", "--admin-addr=nowhere"}, nil, "--admin-addr (ADMIN_ADDR)"},
@@ -196,13 +213,60 @@ func TestTokenThatIsMadeIsTheOneThatIsConfigured(t *testing.T) {
 	}
 }
 
-func TestShellsCompleteEveryCommand(t *testing.T) {
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		code, out, _ := strata(t, nil, "completion", shell)
-		for _, word := range []string{"serve", "token", "admin-addr", "stamped"} {
-			if code != 0 || !strings.Contains(out, word) {
-				t.Errorf("%s: exit code %d, or no %s in what is completed", shell, code, word)
+func TestFlagsWinOverVariables(t *testing.T) {
+	env := map[string]string{
+		"DATABASE_URL": "postgres://app@db/strata", "READ_RATE": "not asked", "WRITE_RATE": "0x10", "STRATA_LAB": "yes", "STRATA_TTL": "5m", "TRUSTED_PROXIES": "",
+	}
+	code, out, errOut := strata(t, env, "config", "--read-rate=3", "--ttl", "7s", "--trusted-proxies=::1")
+	if code != 0 || errOut != "" {
+		t.Fatalf("exit code %d, %q", code, errOut)
+	}
+	got := make(map[string]string)
+	for line := range strings.Lines(out) {
+		if fields := strings.Fields(line); len(fields) == 3 {
+			got[fields[0]] = fields[2]
+		}
+	}
+	for flag, want := range map[string]string{"--read-rate": "3", "--write-rate": "16", "--lab": "true", "--ttl": "7s", "--trusted-proxies": "::1"} {
+		if got[flag] != want {
+			t.Errorf("%s is %q, want %q", flag, got[flag], want)
+		}
+	}
+	if code, _, errOut := strata(t, env, "config", "--lab=no", "--lab"); code != exitUsage || !strings.Contains(errOut, "--read-rate (READ_RATE)") {
+		t.Errorf("the variable that no flag overrides: exit code %d, %q", code, errOut)
+	}
+}
+
+func TestShellsCompleteCommandsFlagsAndWords(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if code, out, errOut := strata(t, nil, "completion", shell); code != 0 || errOut != "" || !strings.Contains(out, "__complete") {
+			t.Errorf("%s: exit code %d, %q, and a script of %d bytes", shell, code, errOut, len(out))
+		}
+	}
+	for line, want := range map[string]string{
+		"":                       "serve migrate seed health config token version completion help",
+		"se":                     "serve seed",
+		"serve --admin":          "--admin-addr",
+		"serve --strategy ":      "none ttl aside stamped",
+		"serve --log-format=":    "json text",
+		"serve --database-url p": "", // no files
+		"token a --scopes l":     "listings:write listings:delete",
+		"token ":                 "",
+		"completion ":            "bash zsh fish powershell",
+		"help ":                  "serve migrate seed health config token version completion",
+	} {
+		code, out, _ := strata(t, nil, append([]string{"__complete"}, strings.Split(line, " ")...)...)
+		var words []string
+		for printed := range strings.Lines(out) {
+			if word, _, _ := strings.Cut(strings.TrimSpace(printed), "\t"); !strings.HasPrefix(word, ":") {
+				words = append(words, word)
 			}
+		}
+		slices.Sort(words)
+		sorted := strings.Fields(want)
+		slices.Sort(sorted)
+		if diff := cmp.Diff(strings.Join(words, " "), strings.Join(sorted, " ")); code != 0 || diff != "" || !strings.Contains(out, ":4") {
+			t.Errorf("strata %s: exit code %d, or files, or (-got +want):\n%s", line, code, diff)
 		}
 	}
 }
@@ -253,8 +317,32 @@ func TestServiceOnAllAddressesIsAskedOnThisMachine(t *testing.T) {
 	}
 }
 
+func TestHelpNamesTheVariableBesideEachFlag(t *testing.T) {
+	secrets := map[string]string{"DATABASE_URL": "postgres://app:" + secret + "@db/strata", "API_TOKENS": "a:" + secret}
+	code, out, errOut := strata(t, secrets, "serve", "--help")
+	if code != 0 || errOut != "" {
+		t.Fatalf("exit code %d, %q", code, errOut)
+	}
+	for _, s := range (Config{}).settings() {
+		if !strings.Contains(out, "--"+s.flag+" ") || !strings.Contains(out, "($"+s.env+")") {
+			t.Errorf("no --%s or no $%s in it", s.flag, s.env)
+		}
+	}
+	if strings.Contains(out, secret) {
+		t.Error("it shows what is configured")
+	}
+	for line := range strings.Lines(out) {
+		if len(line) > 81 {
+			t.Errorf("longer than a terminal is wide: %q", line)
+		}
+	}
+	if _, again, _ := strata(t, nil, "help", "serve"); again != out {
+		t.Errorf("help serve differs from serve --help: %s", cmp.Diff(again, out))
+	}
+}
+
 func TestHelpAndVersionSucceed(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"version"}} {
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"help"}, {"serve", "--help"}, {"token", "-h"}, {"version"}} {
 		code, out, errOut := strata(t, nil, args...)
 		if code != 0 || errOut != "" || !strings.Contains(out, "strata") {
 			t.Errorf("%v: exit code %d, %q, %q", args, code, out, errOut)

@@ -44,7 +44,7 @@ var keepTo = map[string][]string{
 	"github.com/valyala/fasthttp":                             {"app/viewcache", "app/httpapi"},
 	"github.com/danielgtaylor/huma":                           {"app/httpapi"},
 	"github.com/go-json-experiment/json":                      {"app/httpapi"},
-	"github.com/alecthomas/kong":                              {"app"},
+	"github.com/spf13":                                        {"app"},
 }
 
 // outside are the folders that know the service by its ports, its metrics and its database only.
@@ -70,7 +70,7 @@ func TestTheTableWouldNoticeEachKindOfBreach(t *testing.T) {
 		"OpenTelemetry's API":  {"app/cache", "redis.go", "go.opentelemetry.io/otel/trace", ""},
 		"test may import more": {"app/cache", "layered_test.go", "strata/deploy/local", ""},
 		"test may look below":  {"app/cache", "layered_test.go", "github.com/jackc/pgx/v5", ""},
-		"a program of its own": {"loadtest", "main.go", "github.com/alecthomas/kong", ""},
+		"a program of its own": {"loadtest", "main.go", "github.com/spf13/cobra", ""},
 		"upwards":              {"app/freshness", "ledger.go", "strata/app/cache", "app/freshness must not import app/cache (in ledger.go): it may import nothing of ours"},
 		"sideways":             {"app/viewcache", "key.go", "strata/app/listing", "app/viewcache must not import app/listing (in key.go): it may import app/cache, app/freshness, app/telemetry of ours"},
 		"the test environment": {"app/cache", "redis.go", "strata/deploy/local", "app/cache must not import deploy/local (in redis.go): it may import app/freshness, app/telemetry of ours"},

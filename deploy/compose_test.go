@@ -332,7 +332,7 @@ func writers(t *testing.T, p *types.Project) []string {
 
 type knowledge struct{ variables, flags, commands map[string]bool }
 
-// readKnown reads the tags of the service's command line, and the variables that its telemetry reads.
+// readKnown reads what the service's command line registers, and the variables that its telemetry reads.
 func readKnown(t *testing.T) knowledge {
 	t.Helper()
 	k := knowledge{variables: map[string]bool{"GOMEMLIMIT": true}, flags: map[string]bool{}, commands: map[string]bool{}}
@@ -359,10 +359,10 @@ func readKnown(t *testing.T) knowledge {
 			t.Fatal(err)
 		}
 		text := string(source)
-		collect(k.variables, `\benv:"([A-Z0-9_]+)"`, text)
+		collect(k.variables, `\.add\("[a-z0-9-]+", "([A-Z0-9_]+)"`, text)
 		collect(k.variables, `"(OTEL_[A-Z_]+)"`, text)
-		collect(k.flags, `\bname:"([a-z0-9-]+)"`, text)
-		collect(k.commands, `(?m)^\t([A-Z][a-z]+) +[a-z]+Command +.cmd:""`, text)
+		collect(k.flags, `\.add\("([a-z0-9-]+)"`, text)
+		collect(k.commands, `Use: "([a-z]+)`, text)
 	}
 	for what, n := range map[string]int{"variables": len(k.variables), "flags": len(k.flags), "commands": len(k.commands)} {
 		if n < 6 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -417,12 +418,34 @@ func TestImageIsBuiltFromPinnedOnesAndHoldsNoTests(t *testing.T) {
 			t.Errorf("FROM %s is not one of the arguments", from[1])
 		}
 	}
-	for _, want := range []string{"-trimpath", "-s -w", "$BUILDPLATFORM", "$TARGETARCH", "--mount=type=cache", "USER 65532:65532", "org.opencontainers.image."} {
+	for _, want := range []string{"app/build.sh", "-trimpath", "$BUILDPLATFORM", "$TARGETARCH", "--mount=type=cache", "USER 65532:65532", "org.opencontainers.image."} {
 		if !strings.Contains(dockerfile, want) {
 			t.Errorf("the Dockerfile has lost %q", want)
 		}
 	}
 	if ignore := read(t, ".dockerignore"); !strings.Contains(ignore, "*_test.go") || !strings.HasPrefix(strings.SplitN(ignore, "\n", 3)[1], "*") {
 		t.Error(".dockerignore lets in more than the service's code")
+	}
+}
+
+// TestServiceIsSmallEnoughForItsImage notices when something makes the linker keep what nobody calls, such as a library that calls methods
+// by name: that costs 10 MB at once. The image must stay below 30 MB, of which its base takes 2.
+func TestServiceIsSmallEnoughForItsImage(t *testing.T) {
+	const most = 28_000_000
+	path := os.Getenv("STRATA_BIN")
+	if path == "" {
+		path = filepath.Join(t.TempDir(), "strata")
+		build := exec.CommandContext(t.Context(), "sh", "app/build.sh", path)
+		build.Dir = root
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("building the service: %v\n%s", err, out)
+		}
+	}
+	binary, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if binary.Size() > most {
+		t.Errorf("the service has %d bytes, want %d at most; go build -tags grpcnotrace -ldflags=-dumpdep -o /dev/null ./app 2>&1 | grep '<ReflectMethod>' names what calls methods by name", binary.Size(), most)
 	}
 }

@@ -226,7 +226,7 @@ func TestTheServiceKnowsEverySettingThatItIsGiven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, match := range regexp.MustCompile(`env:"([A-Z0-9_]+)"`).FindAllStringSubmatch(string(text), -1) {
+		for _, match := range regexp.MustCompile(`\.add\("[a-z0-9-]+", "([A-Z0-9_]+)"`).FindAllStringSubmatch(string(text), -1) {
 			known[match[1]] = true
 		}
 	}

@@ -445,7 +445,7 @@ func TestTheImageIsTheOneInTheManifestsAndCanBeUpdatedLive(t *testing.T) {
 	if !writable {
 		t.Errorf("nobody can write to %s", step.text("remote_path"))
 	}
-	if compile := resources(made)["compile"]; !strings.Contains(compile.text("cmd"), "-o "+step.text("local_path")+"/") {
+	if compile := resources(made)["compile"]; !strings.Contains(compile.text("cmd"), " app/build.sh "+step.text("local_path")+"/") {
 		t.Errorf("%q does not compile into %s", compile.text("cmd"), step.text("local_path"))
 	}
 }
@@ -503,7 +503,7 @@ func TestButtonsWaitToBePressedAndCIHasNone(t *testing.T) {
 		kinds[kind]++
 		switch kind {
 		case "strategy":
-			if !regexp.MustCompile(`enum:"[a-z,]*\b`+what+`\b`).Match(service) || !strings.Contains(c.text("cmd"), "STRATA_STRATEGY="+what+" ") {
+			if !regexp.MustCompile(`"strategy", "STRATA_STRATEGY", oneOf\([^)]*"`+what+`"`).Match(service) || !strings.Contains(c.text("cmd"), "STRATA_STRATEGY="+what+" ") {
 				t.Errorf("%s: %s", name, c.text("cmd"))
 			}
 		case "load":

@@ -6,7 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
-	"html/template"
+	"html"
 	"maps"
 	"slices"
 	"strings"
@@ -15,8 +15,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-//go:embed docs.html
-var docsTemplate string
+//go:embed head.html
+var pageHead string
 
 // registerPages adds what describes the API: for programs, and for people, the latter without a script or anything from elsewhere.
 func (s *Server) registerPages(api *huma.OpenAPI) {
@@ -26,11 +26,11 @@ func (s *Server) registerPages(api *huma.OpenAPI) {
 	}
 	description := newPage(typeJSON, document)
 	s.page("/openapi.json", func(*fiber.Ctx) *page { return description })
-	docs := newPage(fiber.MIMETextHTMLCharsetUTF8, render("docs", docsOf(api)))
+	docs := newPage(fiber.MIMETextHTMLCharsetUTF8, docsPage(api))
 	s.page("/docs", func(*fiber.Ctx) *page { return docs })
 	problems := make(map[string]*page)
 	for _, k := range kinds() {
-		problems[k.slug] = newPage(fiber.MIMETextHTMLCharsetUTF8, render("problem", map[string]any{"Status": k.status, "Title": k.title, "About": k.about}))
+		problems[k.slug] = newPage(fiber.MIMETextHTMLCharsetUTF8, problemPage(k))
 	}
 	s.page(problemPath+":slug", func(c *fiber.Ctx) *page { return problems[c.Params("slug")] })
 }
@@ -81,54 +81,96 @@ func names(list, etag string) bool {
 	}
 }
 
-// documented is one operation on the page of the API.
-type documented struct {
-	*huma.Operation
-	Bodies  []string // content types of the body
-	Answers []answer
+// markup is a page while it is written. html/template would be the better tool for pages that are less plain than these, but calls
+// methods by names that the linker cannot know: for its sake the binary would keep every method of every type, which is 11 MB.
+type markup struct{ bytes.Buffer }
+
+// add writes markup, with each of the texts escaped for an element or a quoted attribute.
+func (m *markup) add(format string, texts ...any) {
+	for i, text := range texts {
+		texts[i] = html.EscapeString(fmt.Sprint(text))
+	}
+	_, _ = fmt.Fprintf(m, format+"\n", texts...)
 }
 
-type answer struct{ Status, About string }
+func (m *markup) begin(title string) {
+	m.WriteString(pageHead)
+	m.add("<title>%s</title>\n</head>\n<body>", title)
+}
 
-func docsOf(api *huma.OpenAPI) map[string]any {
-	var operations []documented
+func (m *markup) end() []byte {
+	m.add("</body>\n</html>")
+	return m.Bytes()
+}
+
+func problemPage(k kind) []byte {
+	var m markup
+	m.begin(k.title)
+	m.add("<h1>%s</h1>\n<p>Status %s. %s</p>", k.title, k.status, k.about)
+	m.add(`<p><a href="/docs">The API</a></p>`)
+	return m.end()
+}
+
+// docsPage tells people what the API's description tells programs.
+func docsPage(api *huma.OpenAPI) []byte {
+	var m markup
+	m.begin(api.Info.Title + " API")
+	m.add("<h1>%s</h1>", api.Info.Title)
+	m.add(`<p>Version %s. %s For programs: <a href="/openapi.json">openapi.json</a>.</p>`, api.Info.Version, api.Info.Description)
+	m.add("<h2>Operations</h2>")
 	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
-		for _, registered := range operationsOf(api.Paths[path]) {
-			op := documented{Operation: registered}
-			if op.RequestBody != nil {
-				op.Bodies = slices.Sorted(maps.Keys(op.RequestBody.Content))
-			}
-			for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
-				op.Answers = append(op.Answers, answer{status, op.Responses[status].Description})
-			}
-			operations = append(operations, op)
+		for _, operation := range operationsOf(api.Paths[path]) {
+			m.operation(operation)
 		}
 	}
+	m.add("<h2>Values</h2>")
 	schemas := api.Components.Schemas.Map()
-	return map[string]any{"Info": api.Info, "Operations": operations, "Schemas": schemas, "Kinds": docKinds()}
-}
-
-// docKind is a type of problem on the page of the API.
-type docKind struct {
-	Status             int
-	Slug, Title, About string
-}
-
-func docKinds() []docKind {
-	var all []docKind
+	for _, name := range slices.Sorted(maps.Keys(schemas)) {
+		m.schema(name, schemas[name])
+	}
+	m.add("<h2>Problems</h2>\n<p>Every error is an <code>application/problem+json</code> (RFC 9457).</p>")
+	m.add("<table><tr><th>Status</th><th>Type</th><th></th></tr>")
 	for _, k := range kinds() {
-		all = append(all, docKind{k.status, k.slug, k.title, k.about})
+		m.add(`<tr><td>%s</td><td><a href="/problems/%s"><code>/problems/%s</code></a></td><td>%s. %s</td></tr>`, k.status, k.slug, k.slug, k.title, k.about)
 	}
-	return all
+	m.add("</table>")
+	return m.end()
 }
 
-func render(name string, data any) []byte {
-	functions := template.FuncMap{"type": typeText, "join": strings.Join}
-	var b bytes.Buffer
-	if err := template.Must(template.New("docs").Funcs(functions).Parse(docsTemplate)).ExecuteTemplate(&b, name, data); err != nil {
-		panic(fmt.Sprintf("rendering the page %s: %v", name, err)) // template and data are constants of the program
+func (m *markup) operation(op *huma.Operation) {
+	m.add(`<details id="%s">`, op.OperationID)
+	m.add("<summary><b>%s</b> <code>%s</code> &ensp;%s</summary>", op.Method, op.Path, op.Summary)
+	m.add("<p>%s", op.Description)
+	if len(op.Security) > 0 {
+		m.add("Needs a bearer token.")
 	}
-	return b.Bytes()
+	m.add("</p>")
+	if len(op.Parameters) > 0 {
+		m.add("<table><tr><th>Parameter</th><th>In</th><th>Value</th><th></th></tr>")
+		for _, p := range op.Parameters {
+			m.add("<tr><td><code>%s</code></td><td>%s</td><td>%s</td><td>%s</td></tr>", p.Name, p.In, typeText(p.Schema), p.Description)
+		}
+		m.add("</table>")
+	}
+	if op.RequestBody != nil {
+		m.add("<p>Body: %s</p>", strings.Join(slices.Sorted(maps.Keys(op.RequestBody.Content)), ", "))
+	}
+	m.add("<table><tr><th>Status</th><th>Answer</th></tr>")
+	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
+		m.add("<tr><td>%s</td><td>%s</td></tr>", status, op.Responses[status].Description)
+	}
+	m.add("</table>\n</details>")
+}
+
+func (m *markup) schema(name string, schema *huma.Schema) {
+	m.add(`<details id="%s">`, name)
+	m.add("<summary><code>%s</code></summary>", name)
+	m.add("<table><tr><th>Field</th><th>Value</th><th></th></tr>")
+	for _, field := range slices.Sorted(maps.Keys(schema.Properties)) {
+		property := schema.Properties[field]
+		m.add("<tr><td><code>%s</code></td><td>%s</td><td>%s</td></tr>", field, typeText(property), property.Description)
+	}
+	m.add("</table>\n</details>")
 }
 
 // typeText says in a few words what values a schema allows.
