@@ -42,7 +42,12 @@ type HTTPConfig struct {
 	ReadRate  int64  `name:"read-rate" env:"READ_RATE" default:"0" help:"Reads a second that a client may send beside those that a kept view answers; 0 is no limit."`
 	WriteRate int64  `name:"write-rate" env:"WRITE_RATE" default:"0" help:"Writes a second that a client may send; 0 is no limit."`
 	Proxies   string `name:"trusted-proxies" env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Whose X-Forwarded-For is believed when rates are counted by address."`
+	MaxConns  int    `name:"max-conns" env:"MAX_CONNS" default:"4096" help:"Connections that may be open at once; more are refused. Each takes some 20 kB, and up to 1 MiB while somebody who may write sends a body."`
 	Lab       bool   `name:"lab" env:"STRATA_LAB" help:"Let a request choose its strategy by the header Strata-Strategy."`
+
+	ReadTimeout  time.Duration `name:"read-timeout" env:"READ_TIMEOUT" default:"10s" help:"How long a client may take to send a request."`
+	WriteTimeout time.Duration `name:"write-timeout" env:"WRITE_TIMEOUT" default:"30s" help:"How long a client may take to receive an answer."`
+	IdleTimeout  time.Duration `name:"idle-timeout" env:"IDLE_TIMEOUT" default:"75s" help:"How long a connection may wait for its next request. More than the proxy in front keeps one, so that the proxy closes first."`
 
 	AuditInterval time.Duration `name:"audit-interval" env:"AUDIT_INTERVAL" default:"1s" help:"Compare an answer out of a cache with the database so often; 0: never."`
 	SlowRequest   time.Duration `name:"slow-request" env:"SLOW_REQUEST" default:"1s" help:"Requests that take so long are noted in the log."`
@@ -106,6 +111,10 @@ func (c Config) Validate() error {
 		checkRate("--read-rate (READ_RATE)", c.HTTP.ReadRate),
 		checkRate("--write-rate (WRITE_RATE)", c.HTTP.WriteRate),
 		proxies,
+		checkPositive("--max-conns (MAX_CONNS)", c.HTTP.MaxConns),
+		checkPositive("--read-timeout (READ_TIMEOUT)", c.HTTP.ReadTimeout),
+		checkPositive("--write-timeout (WRITE_TIMEOUT)", c.HTTP.WriteTimeout),
+		checkPositive("--idle-timeout (IDLE_TIMEOUT)", c.HTTP.IdleTimeout),
 		checkAddr("--admin-addr (ADMIN_ADDR)", c.Admin.Addr),
 		checkNotNegative("--audit-interval (AUDIT_INTERVAL)", c.HTTP.AuditInterval),
 		checkNotNegative("--slow-request (SLOW_REQUEST)", c.HTTP.SlowRequest),
