@@ -40,7 +40,7 @@ type Config struct {
 	WriteTimeout   time.Duration // a client may take to receive an answer; 30 s
 	IdleTimeout    time.Duration // a connection may wait for its next request; 75 s, above the usual 60 s of proxies, so that they close first
 
-	MaxConns int // connections at once; 4096: more are refused. Each keeps a buffer for a header, and while it sends a body, up to 1 MiB
+	MaxConns int // connections at once; 4096: more are refused. Each keeps a buffer for a header, and while somebody who may write sends a body, up to 1 MiB
 
 	AuditInterval time.Duration // between two answers that are audited; 1 s; negative: none is
 	SlowRequest   time.Duration // a request may take before the log notes it; 1 s
@@ -134,7 +134,11 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 	server := s.app.Server()
 	server.CloseOnShutdown = true // tell kept connections to go elsewhere
 	s.inner = server.Handler
+	server.HeaderReceived = s.received
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
+		if mayHaveUnread(&ctx.Request.Header) {
+			leaveUnread(ctx)
+		}
 		switch {
 		case s.short(ctx):
 		case !knownMethod(ctx.Method()): // Fiber would answer in plain text

@@ -106,7 +106,7 @@ func TestSlowClientsAreEndedAndOthersAnsweredMeanwhile(t *testing.T) {
 		refused bool // and it is counted as a request that took too long
 	}{
 		{"header", drip("GET /v1/cities HTTP/1.1\r\nHost: a\r\nX-Slow: "), func(c *Config) *time.Duration { return &c.ReadTimeout }, true},
-		{"body", drip("POST /v1/listings HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"), func(c *Config) *time.Duration { return &c.ReadTimeout }, true},
+		{"body", drip("POST /v1/listings HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + testToken + "\r\nContent-Length: 100000\r\n\r\n"), func(c *Config) *time.Duration { return &c.ReadTimeout }, true},
 		{"answer", hoard, func(c *Config) *time.Duration { return &c.WriteTimeout }, false},
 		{"next request", pause, func(c *Config) *time.Duration { return &c.IdleTimeout }, false},
 	} {
