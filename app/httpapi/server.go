@@ -125,7 +125,8 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 		ReadTimeout:                  cfg.ReadTimeout,
 		WriteTimeout:                 cfg.WriteTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
-		DisablePreParseMultipartForm: true, // nobody here wants one, so nobody shall make us read one
+		Concurrency:                  cfg.MaxConns + fiber.DefaultConcurrency, // never reached: Serve bounds them, and a worker is free a little later than its connection
+		DisablePreParseMultipartForm: true,                                    // nobody here wants one, so nobody shall make us read one
 		DisableStartupMessage:        true,
 		ErrorHandler:                 s.refuse,
 	})
