@@ -98,6 +98,13 @@ lint: bin/golangci-lint ## gofmt, go vet and the linters of .golangci.yml
 	@bin/golangci-lint run
 	@cd k8s && CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 ../bin/golangci-lint run --config ../.golangci.yml
 
+# Not a part of test: it needs the internet, and what others publish overnight must not fail a change that has nothing to do with it. GOVULNDB names another database
+# than https://vuln.go.dev: a mirror's URL, or file:// and a directory. Exit code 3 of govulncheck is a finding; anything else but 0 means that nothing was found out.
+.PHONY: vuln
+vuln: bin/govulncheck ## Look for known vulnerabilities in what the service calls (needs the internet; GOVULNDB names another database)
+	@{ problem=$$(CGO_ENABLED=0 bin/govulncheck $(if $(GOVULNDB),-db '$(GOVULNDB)') ./app/... 2>&1 >&3); } 3>&1 || { code=$$?; \
+		[ $$code = 3 ] || echo "Nothing was looked up, because the database cannot be asked or the packages cannot be loaded: $$problem" >&2; exit $$code; }
+
 .PHONY: build
 build: strata ## Build bin/strata, the service
 
@@ -117,6 +124,10 @@ bin/postgres_exporter: tools/postgres_exporter.mod tools/postgres_exporter.sum
 bin/golangci-lint: tools/golangci-lint.mod tools/golangci-lint.sum
 	@echo "Building bin/golangci-lint from source: about 2 minutes with a cold cache, once ..."
 	@$(GO_BUILD) -modfile=tools/golangci-lint.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/govulncheck: tools/govulncheck.mod tools/govulncheck.sum
+	@echo "Building bin/govulncheck from source: some seconds, once ..."
+	@$(GO_BUILD) -modfile=tools/govulncheck.mod -o $@ golang.org/x/vuln/cmd/govulncheck
 
 # The race detector needs a C compiler. Go's idea of which one comes from CC.
 .PHONY: compiler

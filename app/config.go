@@ -53,7 +53,12 @@ type HTTPConfig struct {
 	ReadRate  int64
 	WriteRate int64
 	Proxies   string
+	MaxConns  int
 	Lab       bool
+
+	ReadTimeout  time.Duration
+	WriteTimeout time.Duration
+	IdleTimeout  time.Duration
 
 	AuditInterval time.Duration
 	SlowRequest   time.Duration
@@ -65,7 +70,11 @@ func (c *HTTPConfig) flags(f flagSet) {
 	f.add("read-rate", "READ_RATE", whole(&c.ReadRate, 0), "Reads a second that a client may send beside those that a kept view answers; 0, the default, is no limit.")
 	f.add("write-rate", "WRITE_RATE", whole(&c.WriteRate, 0), "Writes a second that a client may send; 0, the default, is no limit.")
 	f.add("trusted-proxies", "TRUSTED_PROXIES", text(&c.Proxies, "", "CIDR,..."), "Whose X-Forwarded-For is believed when rates are counted by address.")
+	f.add("max-conns", "MAX_CONNS", whole(&c.MaxConns, 4096), "Connections that may be open at once; more are refused. Each takes some 20 kB, and up to 1 MiB while somebody who may write sends a body.")
 	f.add("lab", "STRATA_LAB", yesNo(&c.Lab), "Let a request choose its strategy by the header Strata-Strategy.")
+	f.add("read-timeout", "READ_TIMEOUT", duration(&c.ReadTimeout, 10*time.Second), "How long a client may take to send a request.")
+	f.add("write-timeout", "WRITE_TIMEOUT", duration(&c.WriteTimeout, 30*time.Second), "How long a client may take to receive an answer.")
+	f.add("idle-timeout", "IDLE_TIMEOUT", duration(&c.IdleTimeout, 75*time.Second), "How long a connection may wait for its next request. More than the proxy in front keeps one, so that the proxy closes first.")
 	f.add("audit-interval", "AUDIT_INTERVAL", duration(&c.AuditInterval, time.Second), "Compare an answer out of a cache with the database so often; 0: never.")
 	f.add("slow-request", "SLOW_REQUEST", duration(&c.SlowRequest, time.Second), "Requests that take so long are noted in the log.")
 }
@@ -159,6 +168,10 @@ func (c Config) Validate() error {
 		checkRate("--read-rate (READ_RATE)", c.HTTP.ReadRate),
 		checkRate("--write-rate (WRITE_RATE)", c.HTTP.WriteRate),
 		proxies,
+		checkPositive("--max-conns (MAX_CONNS)", c.HTTP.MaxConns),
+		checkPositive("--read-timeout (READ_TIMEOUT)", c.HTTP.ReadTimeout),
+		checkPositive("--write-timeout (WRITE_TIMEOUT)", c.HTTP.WriteTimeout),
+		checkPositive("--idle-timeout (IDLE_TIMEOUT)", c.HTTP.IdleTimeout),
 		checkAddr("--admin-addr (ADMIN_ADDR)", c.Admin.Addr),
 		checkNotNegative("--audit-interval (AUDIT_INTERVAL)", c.HTTP.AuditInterval),
 		checkNotNegative("--slow-request (SLOW_REQUEST)", c.HTTP.SlowRequest),

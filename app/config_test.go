@@ -97,6 +97,10 @@ func TestBadConfigurationIsOneClearLineAndAnExitCode(t *testing.T) {
 		"unknown shell":         {[]string{"completion", "cmd"}, nil, "<shell> must be one of bash, zsh, fish, powershell"},
 		"negative rate":         {[]string{"serve", "--read-rate=-1"}, good, "--read-rate (READ_RATE): -1 is not from 0"},
 		"proxy of words":        {[]string{"serve", "--trusted-proxies=10.0.0.0/8,nginx"}, good, `--trusted-proxies (TRUSTED_PROXIES): "nginx" is no address`},
+		"no connections":        {[]string{"serve", "--max-conns=0"}, good, "--max-conns (MAX_CONNS): 0 is not above 0"},
+		"no time to read":       {[]string{"serve"}, with(good, "READ_TIMEOUT", "0s"), "--read-timeout (READ_TIMEOUT): 0s is not above 0"},
+		"no time to write":      {[]string{"serve"}, with(good, "WRITE_TIMEOUT", "-1s"), "--write-timeout (WRITE_TIMEOUT): -1s is not above 0"},
+		"no time to wait":       {[]string{"serve", "--idle-timeout=0s"}, good, "--idle-timeout (IDLE_TIMEOUT): 0s is not above 0"},
 		"no loads":              {[]string{"serve", "--max-loads=0"}, good, "--max-loads (MAX_LOADS): 0 is not above 0"},
 		"log level":             {[]string{"serve", "--log-level=loud"}, good, "--log-level (LOG_LEVEL): must be one of"},
 		"migrate as nobody":     {[]string{"migrate"}, good, "--database-owner-url (DATABASE_OWNER_URL): missing"},
@@ -142,7 +146,11 @@ func TestConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 --read-rate              READ_RATE              0
 --write-rate             WRITE_RATE             0
 --trusted-proxies        TRUSTED_PROXIES        
+--max-conns              MAX_CONNS              4096
 --lab                    STRATA_LAB             false
+--read-timeout           READ_TIMEOUT           10s
+--write-timeout          WRITE_TIMEOUT          30s
+--idle-timeout           IDLE_TIMEOUT           1m15s
 --audit-interval         AUDIT_INTERVAL         1s
 --slow-request           SLOW_REQUEST           1s
 --admin-addr             ADMIN_ADDR             127.0.0.1:8081
@@ -164,6 +172,14 @@ func TestConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 `
 	if diff := cmp.Diff(out, want); diff != "" {
 		t.Errorf("printed (-got +want):\n%s", diff)
+	}
+}
+
+func TestLimitsOfConnectionsReachTheServer(t *testing.T) {
+	cfg := Config{HTTP: HTTPConfig{MaxConns: 5, ReadTimeout: 6, WriteTimeout: 7, IdleTimeout: 8}}
+	api := cfg.api(nil, nil)
+	if api.MaxConns != 5 || api.ReadTimeout != 6 || api.WriteTimeout != 7 || api.IdleTimeout != 8 {
+		t.Errorf("the server is told %+v", api)
 	}
 }
 

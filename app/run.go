@@ -129,6 +129,7 @@ func (c Config) layers() cache.Config {
 func (c Config) api(tokens []httpapi.Token, proxies []netip.Prefix) httpapi.Config {
 	api := httpapi.Config{
 		Tokens: tokens, ReadRate: c.HTTP.ReadRate, WriteRate: c.HTTP.WriteRate, TrustedProxies: proxies,
+		MaxConns: c.HTTP.MaxConns, ReadTimeout: c.HTTP.ReadTimeout, WriteTimeout: c.HTTP.WriteTimeout, IdleTimeout: c.HTTP.IdleTimeout,
 		RevalidationRate: c.Views.revalidations(), AuditInterval: c.HTTP.AuditInterval, SlowRequest: c.HTTP.SlowRequest,
 	}
 	if api.AuditInterval == 0 {

@@ -87,7 +87,10 @@ const writeToken = "testing-token"
 func serve(t testing.TB, databaseURL string, change ...func(*Config)) *service {
 	t.Helper()
 	cfg := Config{
-		HTTP:     HTTPConfig{Addr: "127.0.0.1:0", APITokens: Secret(tokenEntry("tester", httpapi.Scopes(), writeToken))},
+		HTTP: HTTPConfig{
+			Addr: "127.0.0.1:0", APITokens: Secret(tokenEntry("tester", httpapi.Scopes(), writeToken)),
+			MaxConns: 4096, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second,
+		},
 		Admin:    AdminConfig{Addr: "127.0.0.1:0"},
 		Postgres: PostgresConfig{URL: URL(databaseURL), PoolSize: 8},
 		Cache:    CacheConfig{Strategy: "stamped", TTL: time.Minute, RedisURL: URL(stack.RedisURL), ViewsL1Bytes: 32 << 20, DataL1Bytes: 32 << 20, MaxLoads: 64},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // Scope is what a token allows.
@@ -47,7 +48,7 @@ func (s *Server) authorize(scope Scope) fiber.Handler {
 			}
 			return err
 		}
-		if !slices.Contains(token.Scopes, scope) {
+		if !token.allows(scope) {
 			return &failure{status: 403, slug: "insufficient-scope", detail: "The token lacks the scope " + string(scope) + ".",
 				header: http.Header{"Www-Authenticate": {`Bearer realm="strata", error="insufficient_scope", scope="` + string(scope) + `"`}}}
 		}
@@ -55,16 +56,37 @@ func (s *Server) authorize(scope Scope) fiber.Handler {
 	}
 }
 
+func (t *Token) allows(scope Scope) bool { return slices.Contains(t.Scopes, scope) }
+
+// mayWrite reports whether authorize would let a request with this header pass, if it is one that authorize stands before.
+func (s *Server) mayWrite(h *fasthttp.RequestHeader) bool {
+	switch string(h.Method()) {
+	case fiber.MethodPost, fiber.MethodPut, fiber.MethodPatch, fiber.MethodDelete:
+		token, err := s.tokenIn(h)
+		return err == nil && token.allows(scopeOf(string(h.Method())))
+	}
+	return false
+}
+
 // tokenOf returns the token that the request has, or the failure of one that has none that is known.
 func (s *Server) tokenOf(c *fiber.Ctx) (*Token, error) {
 	if token, ok := c.Locals(localToken).(*Token); ok {
 		return token, nil
 	}
-	fields := c.Request().Header.PeekAll(fiber.HeaderAuthorization)
+	token, err := s.tokenIn(&c.Request().Header)
+	if err != nil {
+		return nil, err
+	}
+	c.Locals(localToken, token)
+	return token, nil
+}
+
+func (s *Server) tokenIn(h *fasthttp.RequestHeader) (*Token, error) {
+	fields := h.PeekAll(fiber.HeaderAuthorization)
 	if len(fields) > 1 {
 		return nil, badHeader(fiber.HeaderAuthorization, "", "must be there once")
 	}
-	scheme, secret, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	scheme, secret, _ := strings.Cut(string(h.Peek(fiber.HeaderAuthorization)), " ")
 	secret = strings.TrimSpace(secret)
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return nil, &failure{status: 401, detail: "A write needs a bearer token.", header: http.Header{"Www-Authenticate": {`Bearer realm="strata"`}}}
@@ -74,7 +96,6 @@ func (s *Server) tokenOf(c *fiber.Ctx) (*Token, error) {
 		return nil, &failure{status: 401, detail: "The bearer token is not one that this service knows.",
 			header: http.Header{"Www-Authenticate": {`Bearer realm="strata", error="invalid_token"`}}}
 	}
-	c.Locals(localToken, token)
 	return token, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -22,6 +23,39 @@ const (
 
 // maxDepth is how deep a body may be nested. A listing is two deep; more is only of use to whoever wants to see what it does to a parser.
 const maxDepth = 8
+
+// unaskedBody is how much of a body is read whoever sends it: as much as every connection has a buffer for, so that it costs no more than the header does, and
+// the connection can be kept.
+const unaskedBody = maxHeader
+
+// received looks at a header before memory is taken for the body, as fasthttp does for all that Content-Length announces. What nobody has a use for is left unread:
+// the body of a read, and that of a write by somebody who may not write. The request is answered as if it had none, and the connection closed. Nor are the
+// clients that ask whether to send a body (Expect: 100-continue) told to send one that is unwanted or too large.
+func (s *Server) received(h *fasthttp.RequestHeader) (unchanged fasthttp.RequestConfig) {
+	length := h.ContentLength()
+	if length == 0 || length == noBody {
+		return unchanged
+	}
+	asks := len(h.Peek(fiber.HeaderExpect)) > 0
+	switch {
+	case length <= unaskedBody && length >= 0 && !asks:
+	case length > maxBody: // fasthttp refuses it, but would tell clients to send it first
+		h.Del(fiber.HeaderExpect)
+	case !s.mayWrite(h):
+		h.Del(fiber.HeaderExpect)
+		h.SetContentLength(0)
+		h.SetConnectionClose()
+	}
+	return unchanged
+}
+
+// noBody is the length of a body that fasthttp gives if the header says nothing of one. That of one in chunks is below 0, too.
+const noBody = -2
+
+// mayHaveUnread reports whether received may have left a body unread. Who ends a connection by a request with an empty body is taken for it, and does not notice.
+func mayHaveUnread(h *fasthttp.RequestHeader) bool {
+	return h.ConnectionClose() && h.ContentLength() == 0
+}
 
 // bodyOf reads the request's body, which must be a JSON object of one of the types.
 func bodyOf(c *fiber.Ctx, types ...string) (map[string]json.RawMessage, error) {

@@ -58,7 +58,7 @@ func kinds() []kind {
 		{431, "header-too-large", "The header is too large", "All header fields and the request line together may have 8 KiB."},
 		{501, "not-implemented", "The method is unknown", "The service does not know this method for any resource."},
 		{503, "unavailable", "The service cannot answer now", "The database cannot be reached and no cached answer may stand in for it. The field Retry-After says when to try again."},
-		{503, "overloaded", "The service has too much to do", "As many reads of the database are under way as it may have. This one was turned away rather than made to wait. Try again after what Retry-After says."},
+		{503, "overloaded", "The service has too much to do", "As many connections are open, or reads of the database under way, as it may have. This one was turned away rather than made to wait. Try again after what Retry-After says."},
 		{504, "timeout", "The answer took too long", "The database did not answer in time. A read can be tried again; of a write look first whether it happened."},
 		{500, "internal", "Something went wrong here", "The log of the service knows more. It is not the request's fault."},
 	}
@@ -240,7 +240,7 @@ func (s *Server) humaError(ctx context.Context, c *fiber.Ctx, err error) error {
 	s.log(ctx, f)
 	noteProblem(c, f)
 	if errors.Is(err, cache.ErrOverloaded) {
-		c.Locals(localOverloaded, true)
+		c.Locals(localOverloaded, refusedLoads)
 	}
 	if f.header != nil {
 		return huma.ErrorWithHeaders(f.model(), f.header)

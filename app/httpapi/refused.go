@@ -18,16 +18,17 @@ const (
 	refusedBody                           // too large
 	refusedHeader                         // too large, or the URL is
 	refusedTimeout                        // the request took too long to arrive
+	refusedConns                          // too many connections are open
 
 	reasons = iota
 )
 
-var reasonNames = [reasons]string{"client_rate", "revalidation_rate", "loads", "body", "header", "timeout"}
+var reasonNames = [reasons]string{"client_rate", "revalidation_rate", "loads", "body", "header", "timeout", "connections"}
 
 func newRefused(reg prometheus.Registerer) (counters [reasons]prometheus.Counter) {
 	refused := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: telemetry.MetricRefused,
-		Help: "Requests, or what they asked for, that were refused to protect the service. loads: the database is the bottleneck. revalidation_rate is no lost request: it was answered from a cache although it asked for the origin. client_rate: see who it is before raising the rate.",
+		Help: "Requests, or what they asked for, that were refused to protect the service. loads: the database is the bottleneck. revalidation_rate is no lost request: it was answered from a cache although it asked for the origin. client_rate: see who it is before raising the rate. connections: MAX_CONNS are open.",
 	}, []string{telemetry.LabelReason})
 	for i, name := range reasonNames {
 		counters[i] = refused.WithLabelValues(name)
@@ -35,7 +36,7 @@ func newRefused(reg prometheus.Registerer) (counters [reasons]prometheus.Counter
 	return counters
 }
 
-// localOverloaded is the name of the Fiber local that tells count that a 503 is one of shedding.
+// localOverloaded is the name of the Fiber local that holds the reason of a 503 that is one of shedding.
 const localOverloaded = "strata.overloaded"
 
 // countRefusal counts an answer if it refuses something. An answer that an older view stood in for refuses nothing, so it is asked last.
@@ -44,8 +45,8 @@ func (s *Server) countRefusal(c *fiber.Ctx, status int) {
 	case fiber.StatusTooManyRequests:
 		s.metrics.refused[refusedClientRate].Inc()
 	case fiber.StatusServiceUnavailable:
-		if c.Locals(localOverloaded) != nil {
-			s.metrics.refused[refusedLoads].Inc()
+		if why, ok := c.Locals(localOverloaded).(reason); ok {
+			s.metrics.refused[why].Inc()
 		}
 	case fiber.StatusRequestEntityTooLarge:
 		s.metrics.refused[refusedBody].Inc()

@@ -40,7 +40,7 @@ type Config struct {
 	WriteTimeout   time.Duration // a client may take to receive an answer; 30 s
 	IdleTimeout    time.Duration // a connection may wait for its next request; 75 s, above the usual 60 s of proxies, so that they close first
 
-	MaxConns int // connections at once; 4096: more are told 503 and closed. Each keeps a buffer for a header, and while it sends a body, up to 1 MiB
+	MaxConns int // connections at once; 4096: more are refused. Each keeps a buffer for a header, and while somebody who may write sends a body, up to 1 MiB
 
 	AuditInterval time.Duration // between two answers that are audited; 1 s; negative: none is
 	SlowRequest   time.Duration // a request may take before the log notes it; 1 s
@@ -125,8 +125,8 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 		ReadTimeout:                  cfg.ReadTimeout,
 		WriteTimeout:                 cfg.WriteTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
-		Concurrency:                  cfg.MaxConns, // of all clients: behind a proxy, all have one address
-		DisablePreParseMultipartForm: true,         // nobody here wants one, so nobody shall make us read one
+		Concurrency:                  cfg.MaxConns + fiber.DefaultConcurrency, // never reached: Serve bounds them, and a worker is free a little later than its connection
+		DisablePreParseMultipartForm: true,                                    // nobody here wants one, so nobody shall make us read one
 		DisableStartupMessage:        true,
 		ErrorHandler:                 s.refuse,
 	})
@@ -135,7 +135,11 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 	server := s.app.Server()
 	server.CloseOnShutdown = true // tell kept connections to go elsewhere
 	s.inner = server.Handler
+	server.HeaderReceived = s.received
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
+		if mayHaveUnread(&ctx.Request.Header) {
+			leaveUnread(ctx)
+		}
 		switch {
 		case s.short(ctx):
 		case !knownMethod(ctx.Method()): // Fiber would answer in plain text
@@ -144,7 +148,17 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 			s.inner(ctx)
 		}
 	}
+	s.answerBrokenRequests(server)
 	return s
+}
+
+// answerBrokenRequests has requests that were not read to their end answered by refuse, where their clients can see it.
+func (s *Server) answerBrokenRequests(server *fasthttp.Server) {
+	refuse := server.ErrorHandler // Fiber's, which ends in refuse
+	server.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) {
+		leaveUnread(ctx)
+		refuse(ctx, err)
+	}
 }
 
 // Serve answers on l until Shutdown, and then returns nil. It closes l. After Shutdown it returns at once.
@@ -153,7 +167,9 @@ func (s *Server) Serve(l net.Listener) error {
 	if !s.listen(l) {
 		return l.Close()
 	}
-	return s.app.Listener(l)
+	connections := s.bound(l)
+	defer connections.wait()
+	return s.app.Listener(connections)
 }
 
 func (s *Server) listen(l net.Listener) bool {

@@ -106,7 +106,7 @@ func TestSlowClientsAreEndedAndOthersAnsweredMeanwhile(t *testing.T) {
 		refused bool // and it is counted as a request that took too long
 	}{
 		{"header", drip("GET /v1/cities HTTP/1.1\r\nHost: a\r\nX-Slow: "), func(c *Config) *time.Duration { return &c.ReadTimeout }, true},
-		{"body", drip("POST /v1/listings HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"), func(c *Config) *time.Duration { return &c.ReadTimeout }, true},
+		{"body", drip("POST /v1/listings HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + testToken + "\r\nContent-Length: 100000\r\n\r\n"), func(c *Config) *time.Duration { return &c.ReadTimeout }, true},
 		{"answer", hoard, func(c *Config) *time.Duration { return &c.WriteTimeout }, false},
 		{"next request", pause, func(c *Config) *time.Duration { return &c.IdleTimeout }, false},
 	} {
@@ -141,39 +141,91 @@ func TestSlowClientsAreEndedAndOthersAnsweredMeanwhile(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreBounded(t *testing.T) {
-	const most = 5
-	s := newService(t, cache.Config{Strategy: cache.Stamped}, func(c *Config) { c.MaxConns = most })
-	addr := listen(t, s)
-	var held []net.Conn
+// full starts a service that has as many connections as it may have, and returns its address and them.
+func full(t *testing.T, most int) (s *service, addr string, held []net.Conn) {
+	t.Helper()
+	s = newService(t, cache.Config{Strategy: cache.Stamped}, func(c *Config) { c.MaxConns, c.AuditInterval = most, -1 })
+	addr = listen(t, s)
 	for i := range most {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
-		held = append(held, conn)
+		conn := connectTo(t, addr)
 		if got := askOn(t, conn); got != http.StatusOK {
 			t.Fatalf("connection %d: status %d", i, got)
 		}
+		held = append(held, conn)
 	}
-	over, err := net.Dial("tcp", addr)
+	return s, addr, held
+}
+
+func connectTo(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = over.Close() }()
-	_ = over.SetReadDeadline(time.Now().Add(30 * time.Second))
-	// It sends nothing: what is unread when a connection is closed may take the answer with it.
-	res, err := http.ReadResponse(bufio.NewReader(over), nil)
-	if err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	return conn
+}
+
+func TestAConnectionTooManyIsRefusedAsAProblem(t *testing.T) {
+	s, addr, held := full(t, 5)
+	requests := map[string]string{
+		"GET":                   "GET /v1/listings/1 HTTP/1.1\r\nHost: a\r\n\r\n",
+		"HEAD":                  "HEAD /v1/listings/1 HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST with a body":      "POST /v1/listings HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n" + strings.Repeat("x", 500_000),
+		"one at a time":         strings.Repeat("GET /v1/listings/1 HTTP/1.1\r\nHost: a\r\n\r\n", 3),
+		"no HTTP":               "\x16\x03\x01\x02\x00\x01\x00",
+		"nothing, and it waits": "",
 	}
-	_ = res.Body.Close()
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Server") != "" {
-		t.Errorf("one connection too many: status %d, %v", res.StatusCode, res.Header)
+	ids := map[string]bool{}
+	for name, request := range requests {
+		t.Run(name, func(t *testing.T) {
+			conn := connectTo(t, addr)
+			if _, err := io.WriteString(conn, request); err != nil {
+				t.Fatal(err)
+			}
+			method, _, _ := strings.Cut(request, " ")
+			in := bufio.NewReader(conn)
+			res, err := http.ReadResponse(in, &http.Request{Method: method})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = res.Body.Close() }()
+			body, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := reply{res.StatusCode, res.Header, string(body)}
+			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !res.Close {
+				t.Errorf("status %d, closed %v, %v", got.status, res.Close, got.header)
+			}
+			if method == http.MethodHead {
+				if _, err := in.ReadByte(); err != io.EOF {
+					t.Errorf("behind the header: %v, want the end", err)
+				}
+			} else if p := got.problem(t); p.Type != "/problems/overloaded" {
+				t.Errorf("type %q", p.Type)
+			}
+			if method == http.MethodGet {
+				obeyed(t, method, "/v1/listings/1", got)
+			}
+			if got.header.Get("Server") != "" || got.header.Get("Cache-Control") != "no-store" || got.header.Get("X-Content-Type-Options") != "nosniff" || res.ContentLength <= 0 {
+				t.Errorf("not like the other refusals: %v", got.header)
+			}
+			if id := got.header.Get("X-Request-Id"); id == "" || ids[id] {
+				t.Errorf("the request's id %q is none, or another one's", id)
+			} else {
+				ids[id] = true
+			}
+		})
 	}
-	if got := askOn(t, held[0]); got != http.StatusOK {
-		t.Errorf("a connection that was there before: status %d", got)
+	if _, by := s.sum(t, telemetry.MetricRefused, telemetry.LabelReason); by["connections"] != float64(len(requests)) {
+		t.Errorf("%v refusals are counted, want %d", by["connections"], len(requests))
+	}
+	for i, conn := range held {
+		if got := askOn(t, conn); got != http.StatusOK {
+			t.Errorf("connection %d, which was there before: status %d", i, got)
+		}
 	}
 	_ = held[1].Close()
 	soon(t, "a place is free again", func() bool {
@@ -184,6 +236,45 @@ func TestConnectionsAreBounded(t *testing.T) {
 		defer func() { _ = conn.Close() }()
 		return askOn(t, conn) == http.StatusOK
 	})
+}
+
+func TestSilentConnectionsTooManyHoldUpNobodyAndAreEnded(t *testing.T) {
+	s, addr, held := full(t, 2)
+	var silent []net.Conn
+	for range 3 * maxRefusing {
+		silent = append(silent, connectTo(t, addr))
+	}
+	for range 20 {
+		if got := askOn(t, held[0]); got != http.StatusOK {
+			t.Fatalf("a connection that was there before: status %d", got)
+		}
+	}
+	soon(t, "all are there: those that are not waited for are refused", func() bool {
+		_, by := s.sum(t, telemetry.MetricRefused, telemetry.LabelReason)
+		return by["connections"] >= float64(len(silent)-maxRefusing)
+	})
+	_ = held[1].Close() // none of them waits for its place
+	soon(t, "somebody else has the place", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = conn.Close() }()
+		return askOn(t, conn) == http.StatusOK
+	})
+	for i, conn := range silent {
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") {
+			t.Errorf("silent connection %d: %v, %.40q", i, err, answer)
+		}
+		_ = conn.Close()
+	}
+	if n := s.connections(); n > 2 {
+		t.Errorf("%d connections are served, want 2", n)
+	}
+	if _, by := s.sum(t, telemetry.MetricRefused, telemetry.LabelReason); by["connections"] < float64(len(silent)) {
+		t.Errorf("%v refusals are counted, want %d", by["connections"], len(silent))
+	}
 }
 
 // askOn sends a request on a connection that stays open, and returns the status; 0 for none.
