@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -26,19 +27,20 @@ type bounded struct {
 	net.Listener
 	most     int64
 	open     atomic.Int64
+	log      *slog.Logger
 	refusal  func(request []byte) []byte // the answer to a request that begins like this
 	refusing sync.WaitGroup
 	places   chan struct{} // one for each connection that is being refused
 }
 
 func (s *Server) bound(l net.Listener) *bounded {
-	return &bounded{Listener: l, most: int64(s.cfg.MaxConns), refusal: s.refuseConnection, places: make(chan struct{}, maxRefusing)}
+	return &bounded{Listener: l, most: int64(s.cfg.MaxConns), log: s.tel.Log, refusal: s.refuseConnection, places: make(chan struct{}, maxRefusing)}
 }
 
 // Accept returns the next connection for which there is room. Never does it wait for one that is refused.
 func (l *bounded) Accept() (net.Conn, error) {
 	for {
-		c, err := l.Listener.Accept()
+		c, err := l.accept()
 		if err != nil {
 			return nil, err
 		}
@@ -57,6 +59,20 @@ func (l *bounded) Accept() (net.Conn, error) {
 			_, _ = c.Write(l.refusal(nil))
 			_ = c.Close()
 		}
+	}
+}
+
+// accept waits for the next connection, also over the kernel's passing troubles, above all a process that has no file descriptor left:
+// fasthttp would take such an error for the listener's end, and the service would stop for good. net/http waits the same way.
+func (l *bounded) accept() (net.Conn, error) {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		c, err := l.Listener.Accept()
+		var passing interface{ Temporary() bool }
+		if err == nil || !errors.As(err, &passing) || !passing.Temporary() {
+			return c, err
+		}
+		l.log.Warn("accepting a connection", "error", err, "again_in", pause)
+		time.Sleep(pause)
 	}
 }
 

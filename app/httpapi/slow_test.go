@@ -7,8 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,10 +24,17 @@ const slowClients = 60
 // listen serves s on a port until the test ends, and returns its address. What is left of slow clients then is cut off.
 func listen(t *testing.T, s *service) string {
 	t.Helper()
+	return listenBy(t, s, func(l net.Listener) net.Listener { return l })
+}
+
+// listenBy is listen with another listener around its own.
+func listenBy(t *testing.T, s *service, around func(net.Listener) net.Listener) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	l = around(l)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -289,4 +299,30 @@ func askOn(t *testing.T, conn net.Conn) int {
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.Copy(io.Discard, res.Body)
 	return res.StatusCode
+}
+
+// outOfFiles is a listener whose process has no file descriptor left, for so many connections.
+type outOfFiles struct {
+	net.Listener
+	left atomic.Int64
+}
+
+// Accept fails as the kernel lets it.
+func (l *outOfFiles) Accept() (net.Conn, error) {
+	if l.left.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+func TestAProcessOutOfFilesGoesOnListening(t *testing.T) {
+	s := newService(t, cache.Config{Strategy: cache.Stamped})
+	addr := listenBy(t, s, func(l net.Listener) net.Listener {
+		poor := &outOfFiles{Listener: l}
+		poor.left.Store(4)
+		return poor
+	})
+	if got := askOn(t, connectTo(t, addr)); got != http.StatusOK {
+		t.Errorf("status %d after four connections that could not be had", got)
+	}
 }
