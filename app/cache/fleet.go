@@ -37,11 +37,11 @@ const markSize = 9 // of one without a trace
 func isMark(b []byte) bool { return len(b) >= markSize && b[0] == markKind }
 
 // turn returns a place for a read whose load other replicas should know of, or nil.
-func (c *Layered[K, V]) turn(ctx context.Context) *turn {
+func (c *Layered[K, V]) turn() *turn {
 	if c.layers.l2 == nil || c.layers.cfg.FleetWait < 0 || c.class.Level != Data {
 		return nil // a view is made of data, whose loads are marked
 	}
-	return &turn{mark: newMark(ctx)}
+	return new(turn)
 }
 
 // queue waits for the value that another replica is loading and puts it into the flight. If there is none within the time that a load usually

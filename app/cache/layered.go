@@ -330,7 +330,7 @@ func (c *Layered[K, V]) await(ctx context.Context, r request, key K, load func(c
 	for range attempts {
 		f, leads := c.flights.join(name)
 		if leads {
-			t := c.turn(ctx)
+			t := c.turn()
 			spare := c.cached(ctx, r, key, f, t, false)
 			if f.entry != nil {
 				c.flights.land(name, f)
@@ -590,15 +590,16 @@ func (c *Layered[K, V]) fromL2(ctx context.Context, r request, key K, t *turn) (
 		return e, step, asOf
 	}
 	t.note(b, false)
-	switch {
-	case errors.Is(err, errNotInL2):
-		b, err = c.layers.l2.claim(ctx, name, t, c.layers.cfg.FleetWait)
-	case step.Outcome == Invalidated || step.Outcome == Miss && t.other == nil:
-		// What is there is of no use to anybody who knows of the change, or of the database's new epoch: the mark may replace it. If something
-		// else has, that counts.
-		b, err = c.layers.l2.replace(ctx, name, b, t, c.layers.cfg.FleetWait)
-	default:
+	// What is there may be of no use to anybody who knows of the change, or of the database's new epoch.
+	absent, useless := errors.Is(err, errNotInL2), step.Outcome == Invalidated || step.Outcome == Miss && t.other == nil
+	if !absent && !useless {
 		return e, step, asOf
+	}
+	t.mark = newMark(ctx)
+	if absent {
+		b, err = c.layers.l2.claim(ctx, name, t, c.layers.cfg.FleetWait)
+	} else { // the mark may replace it; if something else has by now, that counts
+		b, err = c.layers.l2.replace(ctx, name, b, t, c.layers.cfg.FleetWait)
 	}
 	if err != nil { // the mark is there, or Redis failed
 		return nil, step, asOf

@@ -246,7 +246,7 @@ func TestStandbyThatDoesNotAnswerCostsFewReadsABoundedTime(t *testing.T) {
 	at := strings.Index(d.appURL, "@")
 	readURL := d.appURL[:at+1] + hole.Addr().String() + d.appURL[strings.LastIndex(d.appURL, "/"):]
 	const bound = 30 * time.Millisecond
-	db := d.open(t, Config{ReadURL: readURL, Ledger: ledger, StandbyTimeout: bound, ConnectTimeout: 100 * time.Millisecond})
+	db := d.open(t, Config{ReadURL: readURL, Ledger: ledger, StandbyTimeout: bound, ConnectTimeout: 5 * time.Second}) // a slow primary is not what is tested
 	for range 50 {
 		cached(t, db, ledger, l.ID)
 	}
