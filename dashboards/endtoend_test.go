@@ -41,11 +41,18 @@ var collectors = []string{
 	`telemetry.json: "Collector: memory"`,
 }
 
-const (
-	scrapeInterval = time.Second
-	listings       = "2000"
-	loadDuration   = "60s" // at most: the test ends when all has data
-)
+const scrapeInterval = time.Second
+
+// traffic is what k6 does to each replica.
+type traffic struct{ listings, hot, writes, rate, duration string }
+
+// visitors are few: enough for every panel, and next to nothing for the machine. The test ends when all has data, at the latest with them.
+func visitors() traffic {
+	if *update { // for a picture, what two cores bear, and long enough for the last minute to be one of warm caches
+		return traffic{listings: "100000", hot: "10000", writes: "0.005", rate: "150", duration: "180s"}
+	}
+	return traffic{listings: "2000", hot: "500", writes: "0.05", rate: "15", duration: "60s"}
+}
 
 // TestEveryPanelAndEveryRuleHasDataUnderLoad is the whole pipeline but Tempo and Grafana: two replicas and one without caches on a
 // private Postgres and Redis, real exporters, a real Prometheus, real load, and the collector with Compose's configuration where
@@ -237,7 +244,7 @@ func startStack(t *testing.T) *pipeline {
 	}
 	database := []string{"DATABASE_URL=" + stack.DatabaseURL, "DATABASE_OWNER_URL=" + stack.OwnerURL}
 	s.run(t, database, strata, "migrate")
-	s.run(t, database, strata, "seed", "--listings", listings)
+	s.run(t, database, strata, "seed", "--listings", visitors().listings)
 
 	for _, strategy := range []string{"stamped", "stamped", "none"} {
 		addresses := freeAddresses(t, 2)
@@ -301,14 +308,11 @@ func (s *pipeline) startLoad(t *testing.T) <-chan struct{} {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rate := "15" // enough for every panel, and next to nothing for the machine
-	if *update {
-		rate = "60" // enough for a picture
-	}
+	v := visitors()
 	var first <-chan struct{}
 	for i, r := range s.services {
 		p := s.launch(t, fmt.Sprintf("k6-%d", i), []string{
-			"BASE_URL=" + r.url, "TOKEN=" + s.token, "STRATEGY=" + r.strategy, "LISTINGS=" + listings, "HOT=500", "WRITES=0.05", "RATE=" + rate, "DURATION=" + loadDuration,
+			"BASE_URL=" + r.url, "TOKEN=" + s.token, "STRATEGY=" + r.strategy, "LISTINGS=" + v.listings, "HOT=" + v.hot, "WRITES=" + v.writes, "RATE=" + v.rate, "DURATION=" + v.duration,
 			fmt.Sprintf("SEED=%d", i+1),
 			"K6_PROMETHEUS_RW_SERVER_URL=" + s.prometheus + "/api/v1/write", "K6_PROMETHEUS_RW_PUSH_INTERVAL=1s", "K6_PROMETHEUS_RW_TREND_STATS=p(50),p(95),p(99),avg",
 		}, k6, "run", "--quiet", "--no-usage-report", "--tag", fmt.Sprintf("run=%d", i), "--tag", "strategy="+r.strategy, "-o", "experimental-prometheus-rw", script)

@@ -60,7 +60,7 @@ A property portal answers the same visitors with four caching strategies. **Fast
 	d.graph("Reads: p50, p95, p99 as the service measures them", "s", "Each line is the time within which that share of the reads was answered. The scale is logarithmic: a hit takes a fraction of a millisecond, a city's statistics from Postgres tens of them. Dots are exemplars: single requests, each with its trace.", 12,
 		quantile("0.5", "p50"), quantile("0.95", "p95"), quantile("0.99", "p99")).byStrategy().logarithmic().
 		links(traces("Slow requests of this time", `{ kind = server && duration > 50ms }`), board("By route", "strata-service"))
-	d.graph("p99 as visitors saw it", "s", "Measured by k6, from outside: what the service reports plus the wait for its door. A gap between this and the service's own p99 is time spent in queues that the service cannot see.", 12,
+	d.graph("p99 as visitors saw it", "s", "Measured by k6, from outside: what the service reports plus the wait for its door. A gap between this and the service's own p99 is time spent in queues that the service cannot see. Where k6 sends no histograms, it is the p99 of its run so far, cold start included.", 12,
 		q(`histogram_quantile(0.99, sum by (strategy) (rate(k6_http_req_duration_seconds{name=~"detail|search|stats", strategy=~"$strategy"}[$__rate_interval]))) or max by (strategy) (k6_http_req_duration_p99{name=~"detail|search|stats", strategy=~"$strategy"})`, "{{strategy}}")).byStrategy().logarithmic().
 		links(board("Load test", "strata-load"))
 	d.heatmap("Every read of $strategy", "s", "Where the reads of one strategy fell, over time. Two bands are the mark of a cache: hits below, misses above.", 24,
