@@ -248,7 +248,7 @@ func (r *Report) facts() []fact {
 	}
 	sort.Strings(names)
 	for i, name := range names {
-		names[i] = name + " " + strings.TrimPrefix(c.Versions[name], name)
+		names[i] = versionOf(name, c.Versions[name])
 	}
 	add("Versions", strings.Join(names, ", "))
 	add("Commit", c.Commit)

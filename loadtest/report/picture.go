@@ -61,6 +61,14 @@ func headline(r *Report) string {
 	return fmt.Sprintf("%s with %s caching strategies", subject, numeral(len(r.Strategies)))
 }
 
+// versionOf names a program with its version: "go 1.26.1" of go and go1.26.1. What stands in for redis names itself: "valkey 8.1.4", "miniredis".
+func versionOf(name, version string) string {
+	if strings.Contains(version, " ") || strings.HasSuffix(version, name) {
+		return version
+	}
+	return name + " " + strings.TrimPrefix(version, name)
+}
+
 // footnote says under what circumstances, as shortly as honesty allows.
 func footnote(r *Report) string {
 	parts := []string{}
@@ -69,7 +77,7 @@ func footnote(r *Report) string {
 	}
 	for _, name := range []string{"postgres", "redis"} {
 		if version := r.Conditions.Versions[name]; version != "" {
-			parts = append(parts, name+" "+version)
+			parts = append(parts, versionOf(name, version))
 		}
 	}
 	for i := range r.Strategies {

@@ -292,3 +292,15 @@ func TestJSONThatIsNoReportIsRefused(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+func TestAProgramIsNamedOnceBesideItsVersion(t *testing.T) {
+	for _, tt := range [][3]string{
+		{"postgres", "15.18", "postgres 15.18"}, {"redis", "redis 7.0.15", "redis 7.0.15"}, {"redis", "valkey 8.1.4", "valkey 8.1.4"},
+		{"redis", "miniredis", "miniredis"}, {"go", "go1.26.8", "go 1.26.8"}, {"k6", "v2.2.0", "k6 v2.2.0"}, {"kernel", "linux 6.1", "linux 6.1"},
+		{"strata", "unknown", "strata unknown"},
+	} {
+		if got := versionOf(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("version %q of %s is shown as %q, want %q", tt[1], tt[0], got, tt[2])
+		}
+	}
+}
