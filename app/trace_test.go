@@ -128,7 +128,7 @@ func shown(a *common.KeyValue) string {
 func TestSpansOfEachKindOfRequest(t *testing.T) {
 	received := receive(t)
 	ownerURL, app := seeded(t, 200)
-	emptyRedis(t) // an entry of another test's database would be one to replace
+	emptyRedis(t) // an entry of another test's database would take no mark
 	a, b := serve(t, app), serve(t, app)
 	auth := "Authorization: Bearer " + writeToken
 	kinds := []string{"", "miss", "view_l1", "view_l2", "page", "write", "after_write", "error"}

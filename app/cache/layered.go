@@ -590,16 +590,17 @@ func (c *Layered[K, V]) fromL2(ctx context.Context, r request, key K, t *turn) (
 		return e, step, asOf
 	}
 	t.note(b, false)
-	// What is there may be of no use to anybody who knows of the change, or of the database's new epoch.
-	absent, useless := errors.Is(err, errNotInL2), step.Outcome == Invalidated || step.Outcome == Miss && t.other == nil
-	if !absent && !useless {
-		return e, step, asOf
-	}
-	t.mark = newMark(ctx)
-	if absent {
+	switch {
+	case errors.Is(err, errNotInL2):
+		t.mark = newMark(ctx)
 		b, err = c.layers.l2.claim(ctx, name, t, c.layers.cfg.FleetWait)
-	} else { // the mark may replace it; if something else has by now, that counts
+	case step.Outcome == Invalidated:
+		// It is of no use to anybody who knows of the change: the mark may replace it. If something else has by now, that counts. What this
+		// replica cannot judge stays: its ledger may have forgotten more than others', which go on using the entry.
+		t.mark = newMark(ctx)
 		b, err = c.layers.l2.replace(ctx, name, b, t, c.layers.cfg.FleetWait)
+	default:
+		return e, step, asOf
 	}
 	if err != nil { // the mark is there, or Redis failed
 		return nil, step, asOf

@@ -52,24 +52,16 @@ func TestBodiesThatNobodyHasAUseForAreNeitherReadNorAskedFor(t *testing.T) {
 			conn := connectTo(t, addr)
 			_, _ = io.WriteString(conn, tt.request)
 			in := bufio.NewReader(conn)
-			res, err := http.ReadResponse(in, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = res.Body.Close() }()
-			body, err := io.ReadAll(res.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if res.StatusCode != tt.status || !res.Close {
-				t.Errorf("status %d, want %d; closes: %v", res.StatusCode, tt.status, res.Close)
+			got, closes := answerOn(t, in, http.MethodGet)
+			if got.status != tt.status || !closes {
+				t.Errorf("status %d, want %d; closes: %v", got.status, tt.status, closes)
 			}
 			if tt.slug != "" {
-				if p := (reply{res.StatusCode, res.Header, string(body)}).problem(t); p.Type != problemPath+tt.slug {
+				if p := got.problem(t); p.Type != problemPath+tt.slug {
 					t.Errorf("type %q, want %q", p.Type, problemPath+tt.slug)
 				}
 			}
-			if tt.status == 401 && res.Header.Get("WWW-Authenticate") == "" {
+			if tt.status == 401 && got.header.Get("WWW-Authenticate") == "" {
 				t.Error("401 without WWW-Authenticate")
 			}
 			if _, err := in.ReadByte(); err != io.EOF {

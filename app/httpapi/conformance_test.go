@@ -56,16 +56,7 @@ func (w *wire) ask(t testing.TB, method, path string, lines ...string) reply {
 	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: strata.test\r\nConnection: close\r\n%s\r\n", method, path, withLineEnds(lines)); err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := reply{res.StatusCode, res.Header, string(body)}
+	got, _ := answerOn(t, bufio.NewReader(conn), method)
 	plain := got
 	if method != http.MethodHead {
 		plain.body = got.decoded(t)
