@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"strata/strategies"
 )
 
 // board is what the tests read of a dashboard's JSON.
@@ -124,7 +126,7 @@ func (b board) queries() []panel {
 // values are what Grafana's variables are replaced by.
 type values struct{ strategy, baseline, rateInterval, timeRange, interval string }
 
-var plain = values{strategy: "none|ttl|aside|stamped", baseline: "none", rateInterval: "20s", timeRange: "15m", interval: "5s"}
+var plain = values{strategy: strings.Join(strategies.Names(), "|"), baseline: "none", rateInterval: "20s", timeRange: "15m", interval: "5s"}
 
 var variablePattern = regexp.MustCompile(`\$(\w+|\{\w+(:\w+)?\})`)
 

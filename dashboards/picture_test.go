@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"strata/strategies"
 )
 
 // A picture of a board as its panels were really answered, for readers without Grafana: the same grid, titles, colors and figures, drawn plainly.
@@ -23,12 +25,10 @@ const (
 	fewest = 4 // parts of an axis
 )
 
-var strategyColors = map[string]string{"none": "#8c8c8c", "ttl": "#f2a33a", "aside": "#4f8fdb", "stamped": "#2fae76"}
-
 var palette = []string{"#7eb26d", "#eab839", "#6ed0e0", "#ef843c", "#e24d42", "#1f78c1", "#ba43a9", "#705da0"}
 
 // draw writes a board as an SVG, each repeated panel once for each of the strategies.
-func (s *pipeline) draw(t *testing.T, b board, strategies []string, file string) {
+func (s *pipeline) draw(t *testing.T, b board, names []string, file string) {
 	t.Helper()
 	var out strings.Builder
 	shift, bottom := 0, 0.0
@@ -37,9 +37,9 @@ func (s *pipeline) draw(t *testing.T, b board, strategies []string, file string)
 			shift -= p.GridPos.H // Markdown is for Grafana
 			continue
 		}
-		copies := strategies
+		copies := names
 		if p.Repeat == "" {
-			copies = []string{strings.Join(strategies, "|")}
+			copies = []string{strings.Join(names, "|")}
 		}
 		width := float64(p.GridPos.W) * column / float64(len(copies))
 		for i, strategy := range copies {
@@ -130,8 +130,8 @@ func (s *pipeline) series(t *testing.T, expr, legend string, ranged bool) []draw
 }
 
 func colorOf(name string, i int) string {
-	if c := strategyColors[strings.Fields(name + " .")[0]]; c != "" {
-		return c
+	if s, ok := strategies.Find(strings.Fields(name + " .")[0]); ok {
+		return s.Dark
 	}
 	return palette[i%len(palette)]
 }

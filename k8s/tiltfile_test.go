@@ -30,6 +30,7 @@ var parameters = map[string]string{
 	"kustomize":          "pathToDir kustomize_bin flags",
 	"k8s_yaml":           "yaml allow_duplicates",
 	"watch_file":         "file_path",
+	"read_json":          "path default",
 	"local_resource":     "name cmd deps trigger_mode resource_deps ignore auto_init serve_cmd cmd_bat serve_cmd_bat allow_parallel links labels env serve_env readiness_probe dir serve_dir",
 	"custom_build": "ref command deps tag disable_push skips_local_docker live_update match_in_env_vars ignore entrypoint command_bat_val outputs_image_ref_to " +
 		"command_bat image_deps env dir",
@@ -151,6 +152,12 @@ func evaluate(t *testing.T, text, subcommand, context string) (map[string][]call
 				return starlark.String(context), nil
 			case "kustomize":
 				return starlark.String(manifestsOf(t, c.text("pathToDir"))), nil
+			case "read_json":
+				text, err := os.ReadFile(filepath.Join("..", c.text("path")))
+				if err != nil {
+					return nil, err
+				}
+				return starlark.Call(thread, starlarkjson.Module.Members["decode"], starlark.Tuple{starlark.String(text)}, nil)
 			case "decode_yaml_stream":
 				return decodeStream(thread, c.text("yaml"))
 			}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"strata/loadtest/report"
+	"strata/strategies"
 )
 
 // settings are what a comparison can be told.
@@ -76,15 +77,12 @@ func execute(ctx context.Context, args []string, out, errOut *os.File) int {
 	return 0
 }
 
-// strategies of the service, in the order in which they run by default.
-func knownStrategies() []string { return []string{"none", "ttl", "aside", "stamped"} }
-
 func parse(args []string, errOut io.Writer) (settings, error) {
 	var s settings
-	var strategies string
+	var chosen string
 	flags := flag.NewFlagSet("loadtest", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.StringVar(&strategies, "strategies", strings.Join(knownStrategies(), ","), "strategies to compare, with commas; the first is run first")
+	flags.StringVar(&chosen, "strategies", strings.Join(strategies.Names(), ","), "strategies to compare, with commas; the first is run first")
 	flags.DurationVar(&s.duration, "duration", 16*time.Second, "length of the run at the equal rate, of each strategy")
 	flags.DurationVar(&s.warm, "warm", 30*time.Minute, "traffic that the warm-up stands for: everything that it names is asked for once")
 	flags.DurationVar(&s.probe, "probe", 1500*time.Millisecond, "length of one step of the search for the capacity; 0: no search")
@@ -106,7 +104,7 @@ func parse(args []string, errOut io.Writer) (settings, error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("%q is not a flag", flags.Arg(0))
 	}
-	s.strategies = strings.FieldsFunc(strategies, func(r rune) bool { return r == ',' || r == ' ' })
+	s.strategies = strings.FieldsFunc(chosen, func(r rune) bool { return r == ',' || r == ' ' })
 	if s.hot == 0 {
 		s.hot = max(s.listings/10, min(s.listings, 1000))
 	}
@@ -116,8 +114,8 @@ func parse(args []string, errOut io.Writer) (settings, error) {
 // check returns an error that names the first flag that cannot work.
 func (s *settings) check() error {
 	for i, strategy := range s.strategies {
-		if !slices.Contains(knownStrategies(), strategy) {
-			return fmt.Errorf("-strategies: there is no strategy %q, only %s", strategy, strings.Join(knownStrategies(), ", "))
+		if !slices.Contains(strategies.Names(), strategy) {
+			return fmt.Errorf("-strategies: there is no strategy %q, only %s", strategy, strings.Join(strategies.Names(), ", "))
 		}
 		if slices.Contains(s.strategies[:i], strategy) {
 			return fmt.Errorf("-strategies: %s is there twice", strategy)

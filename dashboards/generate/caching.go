@@ -1,17 +1,19 @@
 package main
 
+import (
+	"strings"
+
+	"strata/strategies"
+)
+
 // caching is the home page: the project's question, and its answer, for somebody who knows nothing of either.
 func caching() *dashboard {
 	d := newBoard("strata-caching", "What did caching change?",
 		"The same traffic with four caching strategies: speed, load on the database, price, and whether the answers were true.")
 	d.choose("strategy", "Strategies", `query_result(sum by (strategy) (increase(strata_answers_total[$__range])) > 0)`, `/strategy="([^"]+)"/`)
 	d.add(variable{
-		"name": "baseline", "label": "Compared with", "type": "custom", "query": "none,ttl,aside,stamped", "hide": 0, "includeAll": false, "multi": false,
-		"current": object{"selected": true, "text": "none", "value": "none"},
-		"options": []object{
-			{"selected": true, "text": "none", "value": "none"}, {"selected": false, "text": "ttl", "value": "ttl"},
-			{"selected": false, "text": "aside", "value": "aside"}, {"selected": false, "text": "stamped", "value": "stamped"},
-		},
+		"name": "baseline", "label": "Compared with", "type": "custom", "query": strings.Join(strategies.Names(), ","), "hide": 0, "includeAll": false, "multi": false,
+		"current": object{"selected": true, "text": strategies.Baseline, "value": strategies.Baseline}, "options": baselines(),
 	})
 	d.text(`# What did caching change?
 A property portal answers the same visitors with four caching strategies. **Faster** is half of the question; the other half is **true**: how long did a sold flat still look for sale?
@@ -119,4 +121,13 @@ A property portal answers the same visitors with four caching strategies. **Fast
 	d.graph("Answers that were what was asked for", "percentunit", "Each answer of the run is checked by k6: the right listing, the right city. Anything below 100 % is a wrong answer or an error.", 8,
 		q(`min by (strategy) (k6_checks_rate{strategy=~"$strategy"})`, "{{strategy}}")).byStrategy().full()
 	return d
+}
+
+// baselines are the strategies to choose one from.
+func baselines() []object {
+	var all []object
+	for _, name := range strategies.Names() {
+		all = append(all, object{"selected": name == strategies.Baseline, "text": name, "value": name})
+	}
+	return all
 }

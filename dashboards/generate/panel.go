@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"strata/strategies"
+)
 
 // query is one expression of a panel and what its series are called.
 type query struct {
@@ -14,9 +18,6 @@ func q(expr, legend string) query { return query{expr: expr, legend: legend} }
 func withExemplars(expr, legend string) query {
 	return query{expr: expr, legend: legend, exemplars: true}
 }
-
-// colors are the strategies' on every board, those of loadtest/report.
-var colors = [][2]string{{"none", "#8c8c8c"}, {"ttl", "#f2a33a"}, {"aside", "#4f8fdb"}, {"stamped", "#2fae76"}}
 
 func targets(queries []query, instant bool, format string) []target {
 	all := make([]target, 0, len(queries))
@@ -51,8 +52,8 @@ func (d *dashboard) graph(title, unit, description string, w int, queries ...que
 
 // byStrategy gives each strategy the color that it has everywhere: of the series whose names begin with its name.
 func (p *panel) byStrategy() *panel {
-	for _, c := range colors {
-		p.override("byRegexp", "/^"+c[0]+"\\b.*/", object{"id": "color", "value": object{"mode": "fixed", "fixedColor": c[1]}})
+	for _, s := range strategies.All() {
+		p.override("byRegexp", "/^"+s.Name+"\\b.*/", object{"id": "color", "value": object{"mode": "fixed", "fixedColor": s.Dark}})
 	}
 	return p
 }

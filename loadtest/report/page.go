@@ -10,6 +10,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"strata/strategies"
 )
 
 //go:embed page.html
@@ -271,21 +273,12 @@ func joined(between string, parts ...string) string {
 
 // glossary explains those strategies of the report that are known.
 func (r *Report) glossary() []term {
-	known := map[string]term{
-		"none":    {Text: "Every request reads Postgres. The baseline that all others are compared with.", Elsewhere: "no cache"},
-		"ttl":     {Text: "Whole responses and data are kept for a fixed time. Nothing removes them earlier, so every change stays unseen until the time is over.", Elsewhere: "Django's cache_page, nginx proxy_cache"},
-		"aside":   {Text: "Data is kept in Redis and deleted by the code that writes it; a lifetime is the safety net. What other programs write, and what a deletion misses, stays stale.", Elsewhere: "cache-aside, Django's low-level cache with signals"},
-		"stamped": {Text: "Responses and data are kept in the process and in Redis, each with a stamp of the database state it was made from. A feed of changes is followed, and every entry is judged at the moment it is read.", Elsewhere: "TxCache, in research; no deployed library"},
-	}
 	var terms []term
 	for i := range r.Strategies {
 		name := r.Strategies[i].Name
-		t, explained := known[name]
-		if !explained {
-			continue
+		if known, ok := strategies.Find(name); ok {
+			terms = append(terms, term{Name: name, Text: known.Sentence, Elsewhere: known.Elsewhere, Color: template.CSS(variables.strategy(name))})
 		}
-		t.Name, t.Color = name, template.CSS(variables.strategy(name))
-		terms = append(terms, t)
 	}
 	return terms
 }

@@ -3,13 +3,15 @@ package report
 import (
 	"fmt"
 	"strings"
+
+	"strata/strategies"
 )
 
 // shade is one colour on light and on dark ground.
 type shade struct{ light, dark string }
 
-// ink holds the colours of text and lines; strategies and sources those of data. The strategies' hues follow Okabe and Ito,
-// darkened until they can be read as text, and the lines carry labels as well, so that nobody depends on hue.
+// inks are the colours of text and lines, sources those of places; a strategy's is in package strategies. The lines carry labels
+// as well, so that nobody depends on hue.
 var (
 	inks = map[string]shade{
 		"ground": {"#ffffff", "#15171b"},
@@ -20,13 +22,7 @@ var (
 		"good":   {"#00755a", "#37c79b"},
 		"bad":    {"#a8480b", "#f0954a"},
 	}
-	strategies = map[string]shade{
-		"none":    {"#646b75", "#a3aab4"},
-		"ttl":     {"#b84e00", "#f39a4a"},
-		"aside":   {"#0067a3", "#62b6ec"},
-		"stamped": {"#00755a", "#37c79b"},
-		"other":   {"#7a4ea3", "#c39be8"},
-	}
+	other = shade{"#7a4ea3", "#c39be8"} // a strategy that only a report from elsewhere knows
 	// The nearer to the client a cache is, the stronger its blue; Postgres is sand, trouble is orange and red.
 	sources = []source{
 		{"view_l1", "View, in process", shade{"#25357a", "#8c9df0"}, shade{"#ffffff", "#10131f"}},
@@ -61,13 +57,14 @@ func (t theme) ink(name string) string {
 }
 
 func (t theme) strategy(name string) string {
-	if _, known := strategies[name]; !known {
-		name = "other"
+	s, known := strategies.Find(name)
+	if !known {
+		s = strategies.Strategy{Name: "other", Light: other.light}
 	}
 	if t == variables {
-		return "var(--s-" + name + ")"
+		return "var(--s-" + s.Name + ")"
 	}
-	return strategies[name].light
+	return s.Light
 }
 
 func (t theme) source(s source) (fill, on string) {
@@ -90,9 +87,10 @@ func properties(dark bool) string {
 	for _, name := range []string{"ground", "panel", "text", "muted", "line", "good", "bad"} {
 		declare(name, inks[name])
 	}
-	for _, name := range []string{"none", "ttl", "aside", "stamped", "other"} {
-		declare("s-"+name, strategies[name])
+	for _, s := range strategies.All() {
+		declare("s-"+s.Name, shade{s.Light, s.Dark})
 	}
+	declare("s-other", other)
 	for _, s := range sources {
 		declare("a-"+s.key, s.fill)
 		declare("o-"+s.key, s.on)

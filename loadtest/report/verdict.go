@@ -1,5 +1,7 @@
 package report
 
+import "strata/strategies"
+
 // Thresholds of judgement. Each is a choice; the page states those that a reader needs.
 const (
 	// alike: one run of this length repeats its percentiles to about this much; a smaller difference is not told as one.
@@ -17,7 +19,7 @@ const (
 )
 
 // baselineName is the strategy that all others are compared with.
-const baselineName = "none"
+const baselineName = strategies.Baseline
 
 // ran says whether the equal-rate run of the strategy measured anything.
 func (s *Strategy) ran() bool { return s.Requests > 0 }
