@@ -107,7 +107,11 @@ func serve(t testing.TB, databaseURL string, change ...func(*Config)) *service {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, cfg, s.log) }()
-	s.stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	s.stop = sync.OnceValue(func() error {
+		http.DefaultClient.CloseIdleConnections() // or the service would wait for what they may bring
+		cancel()
+		return <-ended
+	})
 	t.Cleanup(func() {
 		if err := s.stop(); err != nil {
 			t.Error(err)

@@ -49,7 +49,8 @@ export default function (cities) {
     return;
   }
   const answer = get(request.name, request.path);
-  check(answer, { 'the answer is what was asked for': (a) => a.status === 200 && isAbout(a, request) }, { name: request.name });
+  const right = check(answer, { 'the answer is what was asked for': (a) => a.status === 200 && isAbout(a, request) }, { name: request.name });
+  complain(right, request, answer);
 }
 
 function get(name, path) {
@@ -76,5 +77,16 @@ function write(request) {
     tags: { name: 'write' },
     timeout: '10s',
   });
-  check(answer, { 'the price is changed': (a) => a.status === 200 && a.json('price_minor') === price }, { name: 'write' });
+  const right = check(answer, { 'the price is changed': (a) => a.status === 200 && a.json('price_minor') === price }, { name: 'write' });
+  complain(right, request, answer);
+}
+
+let complained = false; // this visitor; what goes wrong once goes wrong often
+
+// complain tells the log of the visitor's first answer that was missing or wrong.
+function complain(right, request, answer) {
+  if (!right && !complained) {
+    complained = true;
+    console.error(`${request.method} ${request.path}: status ${answer.status} ${answer.error} ${answer.body ?? ''}`.slice(0, 300));
+  }
 }

@@ -11,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,10 +91,10 @@ func rollUnderLoad(t *testing.T, preStop time.Duration) (*k6Figures, int) {
 		figures *k6Figures
 		err     error
 	}
-	ended := make(chan result, 1)
+	ended, dir := make(chan result, 1), t.TempDir()
 	go func() {
 		figures, err := runK6(t.Context(), stack, k6Settings{
-			binary: k6, script: "browse.js", dir: t.TempDir(), strategy: "stamped", url: "http://" + balancer.address(), token: token,
+			binary: k6, script: "browse.js", dir: dir, strategy: "stamped", url: "http://" + balancer.address(), token: token,
 			rate: 150, duration: 12 * time.Second, traffic: &traffic{seed: 7, listings: 2000, hot: 500, cities: cities, writes: 0.1},
 		})
 		ended <- result{figures, err}
@@ -109,6 +111,9 @@ func rollUnderLoad(t *testing.T, preStop time.Duration) (*k6Figures, int) {
 			if r.err != nil {
 				t.Fatal(r.err)
 			}
+			if r.figures.Errors > 0 {
+				t.Logf("k6 complained first: %s", complaint(t, filepath.Join(dir, "k6-stamped.log")))
+			}
 			return r.figures, replaced
 		default:
 			replaced++
@@ -116,12 +121,32 @@ func rollUnderLoad(t *testing.T, preStop time.Duration) (*k6Figures, int) {
 	}
 }
 
+// complaint returns the first lines of k6's log that tell of an answer that was missing or wrong.
+func complaint(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "level=error") || strings.Contains(line, "level=warning") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[:min(3, len(lines))], "")
+}
+
 // terminate does what happens to a Pod that is deleted: its endpoint goes everywhere, and meanwhile it waits and is then told to stop.
 func terminate(t *testing.T, balancer *balancer, s *service, preStop time.Duration) {
 	t.Helper()
-	gone := time.AfterFunc(endpointsLag, func() { balancer.remove(s) })
-	defer gone.Stop()
+	gone := make(chan struct{})
+	lag := time.AfterFunc(endpointsLag, func() { balancer.remove(s); close(gone) })
+	defer lag.Stop()
 	time.Sleep(preStop)
+	if preStop > endpointsLag {
+		<-gone // however slow this machine is: that the one is over before the other is what the times are for
+	}
 	grace, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s.process.Stop(grace)
@@ -162,9 +187,9 @@ type balancer struct {
 	listener net.Listener
 	open     sync.WaitGroup
 
-	mu        sync.Mutex
+	mu        sync.RWMutex // held by whoever connects, so that a replica that is removed gets no connection any more
 	endpoints []string
-	next      int
+	next      atomic.Int64
 }
 
 func newBalancer(t *testing.T) *balancer {
@@ -203,16 +228,16 @@ func (b *balancer) remove(s *service) {
 	b.endpoints = slices.DeleteFunc(b.endpoints, func(e string) bool { return e == s.url[len("http://"):] })
 }
 
-func (b *balancer) pick() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.next++
-	return b.endpoints[b.next%len(b.endpoints)]
+// connect returns a connection to the next replica in turn.
+func (b *balancer) connect() (net.Conn, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return net.Dial("tcp", b.endpoints[int(b.next.Add(1))%len(b.endpoints)])
 }
 
 func (b *balancer) carry(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", b.pick())
+	server, err := b.connect()
 	if err != nil {
 		return // the client sees a connection that is closed at once
 	}

@@ -2,11 +2,13 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,15 +18,17 @@ import (
 )
 
 const (
-	refuseAfter = time.Second // a connection too many may be silent, before it is refused all the same
-	lingerFor   = time.Second // a client may take to notice an answer that ends the connection before all was read
-	maxRefusing = 64          // connections too many that are waited for at once: so many more than MaxConns are open, and have a goroutine each
+	refuseAfter = time.Second            // a connection too many may be silent, before it is refused all the same
+	lingerFor   = time.Second            // a client may take to notice an answer that ends the connection before all was read
+	lateFor     = 100 * time.Millisecond // clients that connected just before the end are accepted
+	lastFor     = 3 * time.Second        // clients that keep a connection have to use it once more at the end: longer than those under load take
+	maxRefusing = 64                     // connections too many that are waited for at once: so many more than MaxConns are open, and have a goroutine each
 )
 
 // bounded is a listener that has so many connections at once. What is more it refuses itself, so that fasthttp, which would do that in plain text, has neither a
 // goroutine nor a buffer for it.
 type bounded struct {
-	net.Listener
+	*closedOnce
 	most     int64
 	open     atomic.Int64
 	log      *slog.Logger
@@ -34,7 +38,7 @@ type bounded struct {
 }
 
 func (s *Server) bound(l net.Listener) *bounded {
-	return &bounded{Listener: l, most: int64(s.cfg.MaxConns), log: s.tel.Log, refusal: s.refuseConnection, places: make(chan struct{}, maxRefusing)}
+	return &bounded{closedOnce: &closedOnce{Listener: l}, most: int64(s.cfg.MaxConns), log: s.tel.Log, refusal: s.refuseConnection, places: make(chan struct{}, maxRefusing)}
 }
 
 // Accept returns the next connection for which there is room. Never does it wait for one that is refused.
@@ -67,6 +71,9 @@ func (l *bounded) Accept() (net.Conn, error) {
 func (l *bounded) accept() (net.Conn, error) {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		c, err := l.Listener.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) { // set by leave
+			return nil, net.ErrClosed
+		}
 		var passing interface{ Temporary() bool }
 		if err == nil || !errors.As(err, &passing) || !passing.Temporary() {
 			return c, err
@@ -88,6 +95,28 @@ func (l *bounded) refuse(c net.Conn) {
 		}
 	}
 	_ = c.Close()
+}
+
+// leave ends the listening, and returns when all connections are closed, or no more is to be expected of those that are open, or ctx ends.
+func (l *bounded) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastFor)
+	defer cancel()
+	if l.SetDeadline(time.Now().Add(lateFor)) == nil {
+		select {
+		case <-time.After(lateFor):
+		case <-ctx.Done():
+		}
+	}
+	_ = l.Close() // before Fiber does: it forgets a listener that it was given a moment ago
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for l.open.Load() > 0 {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // wait returns when all connections too many have been refused. No Accept may come after it.

@@ -6,9 +6,11 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -87,8 +89,8 @@ type Server struct {
 	audit     *auditor
 	access    accessLog
 	mu        sync.Mutex
-	listener  net.Listener // nil before Serve
-	stopped   bool         // Shutdown was called
+	conns     *bounded    // nil before Serve
+	stopped   atomic.Bool // Shutdown was called
 	metrics   *metrics
 	shortcuts *shortcuts
 	strategy  cache.Strategy // of requests that choose none
@@ -133,7 +135,6 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 	s.app.Use(s.serve)
 	s.register()
 	server := s.app.Server()
-	server.CloseOnShutdown = true // tell kept connections to go elsewhere
 	s.inner = server.Handler
 	server.HeaderReceived = s.received
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
@@ -146,6 +147,9 @@ func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *
 			s.refuseMethod(ctx)
 		default:
 			s.inner(ctx)
+		}
+		if s.stopped.Load() {
+			ctx.Response.SetConnectionClose() // fasthttp says so only once it closes connections that wait
 		}
 	}
 	s.answerBrokenRequests(server)
@@ -163,30 +167,30 @@ func (s *Server) answerBrokenRequests(server *fasthttp.Server) {
 
 // Serve answers on l until Shutdown, and then returns nil. It closes l. After Shutdown it returns at once.
 func (s *Server) Serve(l net.Listener) error {
-	l = &closedOnce{Listener: l}
-	if !s.listen(l) {
+	connections := s.bound(l)
+	if !s.listen(connections) {
 		return l.Close()
 	}
-	connections := s.bound(l)
 	defer connections.wait()
 	return s.app.Listener(connections)
 }
 
-func (s *Server) listen(l net.Listener) bool {
+func (s *Server) listen(l *bounded) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listener = l
-	return !s.stopped
+	s.conns = l
+	return !s.stopped.Load()
 }
 
-// Shutdown stops listening and waits for the answers under way until ctx ends.
+// Shutdown stops listening and waits for the answers under way until ctx ends. A connection that waits for its next request is answered once more,
+// and told that this was the last time, before it is closed: a request may be on its way already, and nobody but its client may send a write again.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.stopped = true
-	l := s.listener
+	s.stopped.Store(true)
+	conns := s.conns
 	s.mu.Unlock()
-	if l != nil {
-		_ = l.Close() // before Fiber does: it forgets a listener that it was given a moment ago
+	if conns != nil {
+		conns.leave(ctx)
 	}
 	return s.app.ShutdownWithContext(ctx)
 }
@@ -202,6 +206,15 @@ type closedOnce struct {
 func (l *closedOnce) Close() error {
 	l.once.Do(func() { l.err = l.Listener.Close() })
 	return l.err
+}
+
+// SetDeadline bounds the waiting for a connection, where the listener can do that.
+func (l *closedOnce) SetDeadline(t time.Time) error {
+	bounded, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return bounded.SetDeadline(t)
 }
 
 func knownMethod(method []byte) bool {

@@ -332,3 +332,44 @@ func TestAProcessOutOfFilesGoesOnListening(t *testing.T) {
 		t.Errorf("status %d after four connections that could not be had", got)
 	}
 }
+
+func TestConnectionThatWaitsIsAnsweredOnceMoreAfterShutdownBegan(t *testing.T) {
+	s := newService(t, cache.Config{Strategy: cache.Stamped}, func(c *Config) { c.AuditInterval = -1 })
+	addr := listen(t, s)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	in := bufio.NewReader(conn)
+	ask := func() *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(conn, "GET /v1/listings/1 HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	if res := ask(); res.StatusCode != http.StatusOK || res.Close {
+		t.Fatalf("before: status %d, closed %t", res.StatusCode, res.Close)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(t.Context()) }()
+	soon(t, "the shutdown has begun", s.stopped.Load)
+	if res := ask(); res.StatusCode != http.StatusOK || !res.Close {
+		t.Errorf("while it shuts down: status %d, closed %t; want an answer that says it is the last", res.StatusCode, res.Close)
+	}
+	if _, err := in.ReadByte(); err != io.EOF {
+		t.Errorf("after the last answer: %v, want the connection's end", err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

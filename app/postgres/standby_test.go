@@ -102,7 +102,7 @@ func TestStandbyAnswersWhatItIsNotBehindOn(t *testing.T) {
 
 	resume := pause(t, s)
 	changeKnown(t, d, ledger, changed.ID, 77)
-	served := db.standbyCount(standbyServed)
+	served, began := db.standbyCount(standbyServed), time.Now()
 	for range 100 {
 		if l, _, asOf := cached(t, db, ledger, changed.ID); l.PriceMinor != 77 || !asOf.IsZero() {
 			t.Fatalf("with replay paused: price %d as of %v, want 77 from the primary", l.PriceMinor, asOf)
@@ -111,8 +111,10 @@ func TestStandbyAnswersWhatItIsNotBehindOn(t *testing.T) {
 	if db.standbyCount(standbyServed) != served {
 		t.Error("the standby served what it cannot have")
 	}
-	if refused, skipped := db.standbyCount(standbyRefused), db.standbyCount(standbySkipped); refused == 0 || skipped < refused {
-		t.Errorf("%v reads refused and %v skipped: what the standby is known to lack is read from it in vain", refused, skipped)
+	// What the standby is known to lack is read from it in vain no more than once while a horizon holds; not at all is better still.
+	mostRefused := 1 + float64(time.Since(began)/horizonHolds)
+	if refused, skipped := db.standbyCount(standbyRefused), db.standbyCount(standbySkipped); refused > mostRefused {
+		t.Errorf("%v reads refused and %v skipped, want at most %v in vain", refused, skipped, mostRefused)
 	}
 	before := ledger.AsOf()
 	eventually(t, "what did not change is served by the paused standby", func() bool {
