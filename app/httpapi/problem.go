@@ -33,7 +33,10 @@ type kind struct {
 // slugCursor is the type of problem that sends a client back to the first page.
 const slugCursor = "invalid-cursor"
 
-// kinds lists all types of problem. The first of a status stands for it; the last for statuses that have none of their own.
+// slugInternal is the type of problem of an error that nothing is known of.
+const slugInternal = "internal"
+
+// kinds lists all types of problem. The first of a status stands for it. Statuses that have none are as bad a request as the first, or internal.
 func kinds() []kind {
 	return []kind{
 		{400, "bad-request", "The request cannot be understood", "It is not HTTP, its body is not JSON, or a header field does not have the form that it must have. Sending it again as it is will not help."},
@@ -45,12 +48,14 @@ func kinds() []kind {
 		{406, "not-acceptable", "No form of the answer is acceptable", "Accept-Encoding refuses identity, and with it gzip, br and zstd: there is no other form. Leave the field out, or name one of them."},
 		{408, "request-timeout", "The request took too long to arrive", "Send it faster, or in a smaller form."},
 		{409, "conflict", "Somebody else changed it at the same time", "The change was not made. Read the listing and try again."},
+		{409, "referred", "Something else claims it or refers to it", "A constraint that the database's owner has added forbids the change while other rows are as they are."},
 		{409, "request-in-progress", "A request with this Idempotency-Key is under way", "Its answer is not known yet. Send the request again after what Retry-After says, with the same key and body."},
 		{412, "precondition-failed", "It is not what the request expects it to be", "The listing has changed since the ETag in If-Match was issued. Read it, decide anew, and try again."},
 		{413, "content-too-large", "The body is too large", "A body may have 1 MiB."},
 		{414, "uri-too-long", "The URL is too long", "Path and query may have 2,048 bytes."},
 		{415, "unsupported-media-type", "The body has the wrong type", "Bodies are application/json, those of PATCH also application/merge-patch+json, and none is compressed."},
 		{422, "invalid", "Some values are not valid", "The member errors lists every one: where it is and what it must be."},
+		{422, "refused", "The database refuses these values", "They have the form that the API asks for, and break a constraint or a rule that the database's owner has added, or cannot be stored. The log of the service names it."},
 		{422, slugCursor, "The cursor is not one of this search", "A cursor goes on where a page of the very same search and order ended, and cannot be made or changed by a client. Begin again with the first page: leave the parameter out."},
 		{422, "idempotency-mismatch", "The Idempotency-Key was used for another request", "The same token has sent it with another body. Nothing was done. A new request needs a new key; a retry has the same body, byte by byte."},
 		{428, "precondition-required", "The request must say what it replaces", "A PUT needs If-Match with the ETag of the listing that its sender has seen, so that nobody's change is overwritten unseen."},
@@ -59,33 +64,33 @@ func kinds() []kind {
 		{501, "not-implemented", "The method is unknown", "The service does not know this method for any resource."},
 		{503, "unavailable", "The service cannot answer now", "The database cannot be reached and no cached answer may stand in for it. The field Retry-After says when to try again."},
 		{503, "overloaded", "The service has too much to do", "As many connections are open, or reads of the database under way, as it may have. This one was turned away rather than made to wait. Try again after what Retry-After says."},
+		{503, "busy", "Other changes are in the way", "The database gave others precedence, each of several times. Nothing was done. Try again after what Retry-After says."},
+		{503, "read-only", "The database takes no changes at present", "It is a standby, or somebody holds it, during a move to another server say. Reads work. Try again after what Retry-After says."},
+		{503, "exhausted", "The database has run out of something", "Of disk, memory or connections; the log of the service says of what. Nothing was done. Try again after what Retry-After says."},
+		{503, "setup", "The database is not set up as the service needs", "Its schema, its rights or its credentials are not what this release expects. Whoever runs the service finds in its log what is missing. Try again after what Retry-After says."},
 		{504, "timeout", "The answer took too long", "The database did not answer in time. A read can be tried again; of a write look first whether it happened."},
-		{500, "internal", "Something went wrong here", "The log of the service knows more. It is not the request's fault."},
+		{500, slugInternal, "Something went wrong here", "The log of the service knows more. It is not the request's fault."},
+		{500, "database-fault", "The database reports a fault of its own", "It could not compute the answer from what it holds, or found its storage damaged. The log of the service has its words."},
 	}
 }
 
 // kindOf returns the type of problem for a status that no more is known of.
 func kindOf(status int) kind {
-	all := kinds()
-	for _, k := range all {
+	for _, k := range kinds() {
 		if k.status == status {
 			return k
 		}
 	}
-	k := all[len(all)-1]
 	if status < http.StatusInternalServerError {
-		k = all[0]
+		return kinds()[0]
 	}
-	return k
+	return kindNamed(slugInternal)
 }
 
-// kindNamed returns the type of problem with that slug, or the last.
+// kindNamed returns the type of problem with that slug.
 func kindNamed(slug string) kind {
 	all := kinds()
-	if i := slices.IndexFunc(all, func(k kind) bool { return k.slug == slug }); i >= 0 {
-		return all[i]
-	}
-	return all[len(all)-1]
+	return all[slices.IndexFunc(all, func(k kind) bool { return k.slug == slug })]
 }
 
 // failure is an error as its client will read it.
@@ -131,9 +136,14 @@ func failed(err error) *failure {
 		return &failure{status: 503, slug: "overloaded", detail: "Too many reads of the database are under way.", header: http.Header{"Retry-After": {"1"}}}
 	case errors.Is(err, listing.ErrConflict):
 		return &failure{status: 409, detail: "The listing was changed by somebody else at the same time."}
+	}
+	if f := failedInDatabase(err); f != nil {
+		return f
+	}
+	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{status: 504, detail: "The answer was not ready in time.", level: slog.LevelWarn, cause: err}
-	case errors.Is(err, listing.ErrUnavailable), errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
 		return &failure{status: 503, detail: "The database cannot be reached.", header: http.Header{"Retry-After": {"1"}}, level: slog.LevelWarn, cause: err}
 	case errors.As(err, &broke):
 		return &failure{status: 500, level: slog.LevelError, cause: broke}
@@ -141,6 +151,35 @@ func failed(err error) *failure {
 		return &failure{status: fromFiber.Code}
 	}
 	return &failure{status: 500, level: slog.LevelError, cause: err}
+}
+
+// failedInDatabase is failed for what the database itself had to say, or nil. What only whoever runs it can mend is an error in the log.
+func failedInDatabase(err error) *failure {
+	for _, known := range []struct {
+		is     error
+		status int
+		slug   string
+		level  slog.Level
+	}{
+		{listing.ErrRefused, 422, "refused", slog.LevelWarn},
+		{listing.ErrReferred, 409, "referred", slog.LevelWarn},
+		{listing.ErrBusy, 503, "busy", slog.LevelWarn},
+		{listing.ErrReadOnly, 503, "read-only", slog.LevelWarn},
+		{listing.ErrExhausted, 503, "exhausted", slog.LevelError},
+		{listing.ErrSetup, 503, "setup", slog.LevelError},
+		{listing.ErrUnavailable, 503, "unavailable", slog.LevelWarn},
+		{listing.ErrFault, 500, "database-fault", slog.LevelError},
+	} {
+		if !errors.Is(err, known.is) || errors.Is(err, context.DeadlineExceeded) {
+			continue
+		}
+		f := &failure{status: known.status, slug: known.slug, level: known.level, cause: err, detail: kindNamed(known.slug).about}
+		if f.status == http.StatusServiceUnavailable {
+			f.header = http.Header{"Retry-After": {"1"}}
+		}
+		return f
+	}
+	return nil
 }
 
 func invalid(details ...*huma.ErrorDetail) *failure {

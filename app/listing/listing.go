@@ -18,7 +18,15 @@ var (
 	ErrCursor       = errors.New("not a cursor that this service issued for this search")
 	ErrKeyReused    = errors.New("the key was used for another request")
 	ErrInProgress   = errors.New("a request with the same key is under way")
-	ErrUnavailable  = errors.New("the database cannot be reached") // connection refused, lost, or not free in time
+
+	ErrUnavailable = errors.New("the database cannot be reached")                  // connection refused, lost, or not free in time
+	ErrBusy        = errors.New("other transactions were in the way")              // several times over: conflicts, deadlocks, locks
+	ErrReadOnly    = errors.New("the database takes no changes at present")        // a standby, or one that is held
+	ErrExhausted   = errors.New("the database has run out of something")           // disk, memory, connections
+	ErrSetup       = errors.New("the database is not set up as the service needs") // schema, rights, credentials
+	ErrRefused     = errors.New("the database refuses these values")               // a constraint or a trigger of its own
+	ErrReferred    = errors.New("something else in the database refers to it")     // or claims what it claims
+	ErrFault       = errors.New("the database reports a fault of its own")         // corruption, or data that cannot be computed with
 )
 
 // PropertyType is what is offered.

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/trace"
 
@@ -23,6 +20,7 @@ import (
 type DB struct {
 	cfg     Config
 	pool    *pgxpool.Pool // of the primary
+	session *sessions     // the pool's
 	standby *standby      // nil without one
 	tracer  trace.Tracer
 	metrics *metrics
@@ -37,15 +35,16 @@ func Open(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*DB, error
 		return nil, errors.New("no database URL")
 	}
 	cfg = cfg.withDefaults()
-	pool, err := newPool(ctx, cfg, cfg.URL)
+	session := &sessions{cfg: cfg}
+	pool, err := newPool(ctx, session, cfg.URL)
 	if err != nil {
 		return nil, err
 	}
-	if err := pool.Ping(ctx); err != nil {
+	if err := examine(ctx, pool); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("reaching the database: %w", classify(ctx, err))
+		return nil, err
 	}
-	db := &DB{cfg: cfg, pool: pool, tracer: tel.Tracer, metrics: newMetrics(tel.Registry, cfg.Strategies)}
+	db := &DB{cfg: cfg, pool: pool, session: session, tracer: tel.Tracer, metrics: newMetrics(tel.Registry, cfg.Strategies)}
 	tel.Registry.MustRegister(telemetry.NewPoolCollector(primaryPool, poolStats(pool, &db.metrics.acquireTimeouts)))
 	if cfg.ReadURL == "" {
 		return db, nil
@@ -59,18 +58,23 @@ func Open(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*DB, error
 }
 
 // newPool returns a pool that has not connected yet.
-func newPool(ctx context.Context, cfg Config, url string) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, session *sessions, url string) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database URL: %w", err)
 	}
-	pc.MaxConns = int32(min(cfg.PoolSize, 10_000))
-	pc.ConnConfig.ConnectTimeout = cfg.ConnectTimeout
-	pc.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(cfg.StatementTimeout.Milliseconds(), 10)
+	pc.MaxConns = int32(min(session.cfg.PoolSize, 10_000))
+	pc.ConnConfig.ConnectTimeout = session.cfg.ConnectTimeout
 	if !strings.HasPrefix(pc.ConnConfig.RuntimeParams["application_name"], "strata") {
 		pc.ConnConfig.RuntimeParams["application_name"] = "strata" // the change log's origin: how the service's own writes are told from others
 	}
-	pc.AfterConnect = prepareConn
+	pc.BeforeConnect = session.begin
+	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if err := session.ready(ctx, conn); err != nil {
+			return err
+		}
+		return prepareConn(ctx, conn)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("opening the pool: %w", err)
@@ -92,9 +96,14 @@ func (db *DB) dial(ctx context.Context, applicationName string, onNotification f
 	cc := db.pool.Config().ConnConfig
 	cc.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { onNotification() }
 	cc.RuntimeParams["application_name"] = applicationName
+	_ = db.session.begin(ctx, cc) // it never fails
 	conn, err := pgx.ConnectConfig(ctx, cc)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the database: %w", classify(ctx, err))
+	}
+	if err := db.session.ready(ctx, conn); err != nil {
+		_ = conn.Close(ctx)
+		return nil, err
 	}
 	if err := prepareConn(ctx, conn); err != nil {
 		_ = conn.Close(ctx)
@@ -105,10 +114,6 @@ func (db *DB) dial(ctx context.Context, applicationName string, onNotification f
 
 // prepareConn does what each new connection needs once.
 func prepareConn(ctx context.Context, conn *pgx.Conn) error {
-	conn.TypeMap().RegisterType(&pgtype.Type{
-		Name: "timestamptz", OID: pgtype.TimestamptzOID,
-		Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}, // so that an answer does not depend on where the service runs
-	})
 	history, err := historyOf(ctx, conn)
 	if err != nil {
 		return err
@@ -121,7 +126,7 @@ func prepareConn(ctx context.Context, conn *pgx.Conn) error {
 func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	waiting, cancel := context.WithTimeout(ctx, db.cfg.AcquireTimeout)
 	defer cancel()
-	conn, err := db.pool.Acquire(waiting)
+	conn, err := acquireFrom(waiting, db.pool)
 	if err == nil {
 		return conn, nil
 	}

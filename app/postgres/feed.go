@@ -100,8 +100,10 @@ func (f *Feed) follow(ctx context.Context) error {
 	if h.epoch != f.epoch {
 		f.epoch, f.snapshot = h.epoch, beforeAll
 	}
-	if _, err := conn.Exec(ctx, `LISTEN strata_changes`); err != nil {
-		return fmt.Errorf("listening for changes: %w", err)
+	if !pooled(conn) { // a pooler would have somebody else's session listen
+		if _, err := conn.Exec(ctx, `LISTEN strata_changes`); err != nil {
+			return fmt.Errorf("listening for changes: %w", err)
+		}
 	}
 	for {
 		began := time.Now()
@@ -123,9 +125,9 @@ func (f *Feed) follow(ctx context.Context) error {
 func (f *Feed) poll(ctx context.Context, conn *pgx.Conn, began time.Time) error {
 	const sql = `
 		WITH now AS MATERIALIZED (SELECT pg_current_snapshot() AS snapshot)
-		SELECT now.snapshot::text, change_floor.xid::text, c.xid::text, c.tags, c.origin, c.traceparent,
+		SELECT now.snapshot::text, f.xid::text, c.xid::text, c.tags, c.origin, c.traceparent,
 			(extract(epoch FROM clock_timestamp() - c.logged_at))::float8
-		FROM now CROSS JOIN change_floor LEFT JOIN change_log c
+		FROM now CROSS JOIN public.change_floor f LEFT JOIN public.change_log c
 			ON c.xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(c.xid, $1::pg_snapshot)`
 	ctx, cancel := context.WithTimeout(ctx, f.db.cfg.StatementTimeout)
 	defer cancel()

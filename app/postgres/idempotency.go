@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"strata/app/freshness"
@@ -22,12 +23,27 @@ import (
 // created, whatever dies when. Who comes while that transaction is open is told so rather than made to wait: a request that hangs would hang all its retries, each
 // with a connection.
 func (db *DB) CreateOnce(ctx context.Context, once listing.Once, d listing.Draft) (l listing.Listing, xid freshness.XID, replayed bool, err error) {
+	taken := db.idTaken(ctx)
+	l, err = again(ctx, func(err error) bool { return undone(err) || taken(err) || keptMeanwhile(err) }, func() (l listing.Listing, err error) {
+		l, xid, replayed, err = db.createOnce(ctx, once, d)
+		return l, err
+	})
+	return l, xid, replayed, err
+}
+
+// keptMeanwhile reports whether somebody else has done it since this transaction looked.
+func keptMeanwhile(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "idempotency_keys_pkey"
+}
+
+func (db *DB) createOnce(ctx context.Context, once listing.Once, d listing.Draft) (l listing.Listing, xid freshness.XID, replayed bool, err error) {
 	conn, err := db.acquire(ctx)
 	if err != nil {
 		return l, 0, false, fmt.Errorf("%s: %w", nameCreate, err)
 	}
 	defer conn.Release()
-	tx, err := conn.Begin(ctx)
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}) // so that the key is looked for after it is held
 	if err != nil {
 		return l, 0, false, fmt.Errorf("%s: %w", nameBegin, classify(ctx, err))
 	}
@@ -50,7 +66,7 @@ func (db *DB) CreateOnce(ctx context.Context, once listing.Once, d listing.Draft
 		return l, 0, false, fmt.Errorf("encoding the answer: %w", err)
 	}
 	const sql = `INSERT INTO idempotency_keys (owner, key, request, answer) VALUES ($1, $2, $3, $4)`
-	_, err = ask(ctx, db, conn, nil, query{name: nameKeep, sql: sql}, nothing, []any{once.Owner, once.Key, once.Request[:], answer})
+	_, err = ask(ctx, db, conn, nil, query{name: nameKeep, sql: sql}, nothing, []any{once.Owner, once.Key, once.Request[:], string(answer)})
 	if err != nil {
 		return l, 0, false, err
 	}

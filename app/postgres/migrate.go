@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -19,12 +18,15 @@ var migrations embed.FS
 // Migrate brings the schema to the present version, as the role that owns it. Several may run at once: one works, and the
 // others wait and then find nothing to do.
 func Migrate(ctx context.Context, ownerURL string, log *slog.Logger) error {
-	cc, err := pgx.ParseConfig(ownerURL)
+	cc, err := ownerConfig(ownerURL)
 	if err != nil {
-		return fmt.Errorf("reading the owner's database URL: %w", err)
+		return err
 	}
-	db := stdlib.OpenDB(*cc)
+	db := stdlib.OpenDB(*cc, stdlib.OptionAfterConnect(prepareOwner))
 	defer db.Close()
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("reaching the database: %w", classify(ctx, err))
+	}
 
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {

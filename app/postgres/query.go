@@ -34,6 +34,7 @@ const (
 	nameCities    = "cities"
 	nameCityStats = "city_stats"
 	nameCreate    = "create_listing"
+	nameAdvance   = "advance_ids"
 	nameBegin     = "begin_once"
 	nameKeep      = "keep_answer"
 	namePruneKeys = "prune_keys"
@@ -45,15 +46,17 @@ const (
 // queryNames are all of them, so that each has its metric from the start.
 var queryNames = []string{
 	nameListing, nameSearch, nameFacets, nameCursorKey, nameCities, nameCityStats,
-	nameCreate, nameBegin, nameKeep, nameUpdate, nameDelete, namePrune, namePruneKeys,
+	nameCreate, nameAdvance, nameBegin, nameKeep, nameUpdate, nameDelete, namePrune, namePruneKeys,
 }
 
 // read runs a query and returns what collect makes of its rows. If somebody collects stamps, the same statement says under which snapshot it ran,
 // and a stamp with the tag is added. That nothing was found is knowledge too, and has its stamp.
 func read[T any](ctx context.Context, db *DB, q query, tag string, collect func(pgx.Rows) (T, error), args ...any) (T, error) {
-	if q.custom {
-		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
-	}
+	value, err := again(ctx, unread, func() (T, error) { return readOnce(ctx, db, q, tag, collect, args) })
+	return value, ofReading(err)
+}
+
+func readOnce[T any](ctx context.Context, db *DB, q query, tag string, collect func(pgx.Rows) (T, error), args []any) (T, error) {
 	stamping := freshness.Collecting(ctx)
 	if stamping && db.standby != nil {
 		if value, answered, err := readStandby(ctx, db, q, tag, collect, args); answered {
@@ -96,12 +99,6 @@ func readStamped[T any](ctx context.Context, db *DB, conn *pgxpool.Conn, q query
 // write runs a statement in a transaction of its own and returns what collect makes of its rows. If the context carries a
 // sampled span, the change log is told which.
 func write[T any](ctx context.Context, db *DB, q query, collect func(pgx.Rows) (T, error), args ...any) (T, error) {
-	conn, err := db.acquire(ctx)
-	if err != nil {
-		var none T
-		return none, fmt.Errorf("%s: %w", q.name, err)
-	}
-	defer conn.Release()
 	var traced *preamble
 	if traceparent := telemetry.Traceparent(ctx); traceparent != "" {
 		traced = &preamble{
@@ -110,7 +107,15 @@ func write[T any](ctx context.Context, db *DB, q query, collect func(pgx.Rows) (
 			scan: func(row pgx.Row) error { return row.Scan(nil) },
 		}
 	}
-	return ask(ctx, db, conn, traced, q, collect, args)
+	return again(ctx, undone, func() (T, error) {
+		conn, err := db.acquire(ctx)
+		if err != nil {
+			var none T
+			return none, fmt.Errorf("%s: %w", q.name, err)
+		}
+		defer conn.Release()
+		return ask(ctx, db, conn, traced, q, collect, args)
+	})
 }
 
 // preamble is a statement that goes before a query in the same round trip and the same transaction.
@@ -125,27 +130,50 @@ func ask[T any](ctx context.Context, db *DB, conn *pgxpool.Conn, first *preamble
 	ctx, done := db.observe(ctx, conn, q.name)
 	var value T
 	var err error
-	if first == nil {
+	before := make([]*preamble, 0, 2)
+	if pooled(conn.Conn()) {
+		before = append(before, transactionSettings(db.cfg))
+	}
+	if first != nil {
+		before = append(before, first)
+	}
+	if len(before) > 0 {
+		value, err = askBehind(ctx, conn, before, q, collect, args)
+	} else {
+		if q.custom {
+			args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
+		}
 		rows, _ := conn.Query(ctx, q.sql, args...) // its error is the rows'
 		value, err = drain(rows, collect)
-	} else {
-		var batch pgx.Batch
-		batch.Queue(first.sql, first.args...)
-		batch.Queue(q.sql, args...)
-		results := conn.SendBatch(ctx, &batch)
-		if err = first.scan(results.QueryRow()); err == nil {
-			rows, _ := results.Query()
-			value, err = drain(rows, collect)
-		}
-		if closeErr := results.Close(); closeErr != nil { // it commits
-			err = closeErr
-		}
 	}
 	done(err)
 	if err != nil {
 		return value, fmt.Errorf("%s: %w", q.name, classify(ctx, err))
 	}
 	return value, nil
+}
+
+// askBehind runs a query after some preambles.
+func askBehind[T any](ctx context.Context, conn *pgxpool.Conn, before []*preamble, q query, collect func(pgx.Rows) (T, error), args []any) (value T, err error) {
+	var batch pgx.Batch
+	for _, p := range before {
+		batch.Queue(p.sql, p.args...)
+	}
+	batch.Queue(q.sql, args...)
+	results := conn.SendBatch(ctx, &batch)
+	for _, p := range before {
+		if err == nil {
+			err = p.scan(results.QueryRow())
+		}
+	}
+	if err == nil {
+		rows, _ := results.Query()
+		value, err = drain(rows, collect)
+	}
+	if closeErr := results.Close(); closeErr != nil { // it commits
+		err = closeErr
+	}
+	return value, err
 }
 
 // drain reads rows to their end. An error of the server is worth more than what collect says about the rows that are missing for it.

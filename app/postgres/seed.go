@@ -30,13 +30,13 @@ func Seed(ctx context.Context, ownerURL string, cfg SeedConfig) error {
 	if cfg.Progress == nil {
 		cfg.Progress = func(int, int) {}
 	}
-	conn, err := pgx.Connect(ctx, ownerURL)
+	conn, err := connectOwner(ctx, ownerURL)
 	if err != nil {
-		return fmt.Errorf("connecting to the database: %w", classify(ctx, err))
+		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return fill(ctx, tx, cfg) }); err != nil {
-		return fmt.Errorf("seeding: %w", classify(ctx, err))
+		return fmt.Errorf("seeding: %w", advised(classify(ctx, err)))
 	}
 	// Statistics for the planner, and the visibility map, without which no query can be answered from an index alone.
 	if _, err := conn.Exec(ctx, `VACUUM (ANALYZE) cities, agents, listings, listing_terms`); err != nil {

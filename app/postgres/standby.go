@@ -59,7 +59,7 @@ func newStandby(ctx context.Context, cfg Config, m *metrics, log *slog.Logger) (
 	if cfg.Ledger == nil {
 		return nil, errors.New("a standby needs a ledger to judge what it says")
 	}
-	pool, err := newPool(ctx, cfg, cfg.ReadURL)
+	pool, err := newPool(ctx, &sessions{cfg: cfg}, cfg.ReadURL)
 	if err != nil {
 		return nil, fmt.Errorf("the standby: %w", err)
 	}
@@ -91,7 +91,7 @@ func readStandby[T any](ctx context.Context, db *DB, q query, tag string, collec
 	_, broken := s.breaker.Execute(func() (struct{}, error) {
 		attempt, cancel := context.WithTimeout(ctx, s.within)
 		defer cancel()
-		conn, failed := s.pool.Acquire(attempt)
+		conn, failed := acquireFrom(attempt, s.pool)
 		if failed != nil && attempt.Err() != nil && ctx.Err() == nil {
 			s.acquireTimeouts.Add(1)
 		}

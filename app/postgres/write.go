@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"strata/app/freshness"
 	"strata/app/listing"
@@ -54,11 +56,27 @@ func collectChange(rows pgx.Rows) (written, error) {
 
 // Create implements listing.Store.
 func (db *DB) Create(ctx context.Context, d listing.Draft) (listing.Listing, freshness.XID, error) {
-	w, err := write(ctx, db, insertListing(), collectCreated, draftArgs(d)...)
+	w, err := again(ctx, db.idTaken(ctx), func() (written, error) {
+		return write(ctx, db, insertListing(), collectCreated, draftArgs(d)...)
+	})
 	if err != nil {
 		return listing.Listing{}, 0, err
 	}
 	return *w.now, w.xid, nil
+}
+
+// idTaken returns a reason to insert once more: the id that the sequence gave is taken, because listings were loaded with the ids they had elsewhere. Then the sequence is
+// brought up to them.
+func (db *DB) idTaken(ctx context.Context) func(error) bool {
+	return func(err error) bool {
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "23505" || pg.ConstraintName != "listings_pkey" {
+			return false
+		}
+		const sql = `SELECT strata_advance_ids()`
+		_, failed := write(ctx, db, query{name: nameAdvance, sql: sql}, nothing)
+		return failed == nil
+	}
 }
 
 func insertListing() query {
