@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 // board is what the tests read of a dashboard's JSON.
 type board struct {
 	UID, Title, Description string
+	Refresh                 string
 	SchemaVersion           int
 	Panels                  []panel
 	Templating              struct{ List []boardVariable }
@@ -44,21 +46,36 @@ type panel struct {
 	Panels                   []panel
 	Targets                  []panelTarget
 	Repeat                   string
+	Options                  map[string]any
 	FieldConfig              struct {
 		Defaults struct {
 			Unit, NoValue string
+			Max           *float64
 			Custom        map[string]any
 			Links         []struct{ Title, URL string }
-		}
-		Overrides []struct {
-			Matcher    struct{ Options json.RawMessage }
-			Properties []struct {
-				ID    string
-				Value any
+			Thresholds    struct {
+				Steps []struct {
+					Value *float64
+					Color string
+				}
 			}
 		}
+		Overrides []panelOverride
 	}
 	board string
+}
+
+type panelOverride struct {
+	Matcher struct {
+		ID      string
+		Options json.RawMessage
+	}
+	Properties []panelProperty
+}
+
+type panelProperty struct {
+	ID    string
+	Value any
 }
 
 type panelTarget struct {
@@ -107,19 +124,46 @@ func (b *board) name(panels []panel) {
 	}
 }
 
-// queries returns the panels that have any, those inside of rows too.
-func (b board) queries() []panel {
+// all returns the panels and rows, those inside of rows too.
+func (b board) all() []panel {
 	var all []panel
-	var walk func([]panel)
-	walk = func(panels []panel) {
-		for _, p := range panels {
-			if len(p.Targets) > 0 {
-				all = append(all, p)
+	for _, p := range b.Panels {
+		all = append(append(all, p), p.Panels...)
+	}
+	return all
+}
+
+// queries returns the panels that have any.
+func (b board) queries() []panel {
+	return slices.DeleteFunc(b.all(), func(p panel) bool { return len(p.Targets) == 0 })
+}
+
+// property is what the last override by name gives a series of the panel, or nil.
+func (p panel) property(series, id string) any {
+	var value any
+	for _, o := range p.FieldConfig.Overrides {
+		var name string
+		if o.Matcher.ID != "byName" || json.Unmarshal(o.Matcher.Options, &name) != nil || name != series {
+			continue
+		}
+		for _, property := range o.Properties {
+			if property.ID == id {
+				value = property.Value
 			}
-			walk(p.Panels)
 		}
 	}
-	walk(b.Panels)
+	return value
+}
+
+// titles are those of a panel's copies.
+func (p panel) titles() []string {
+	if p.Repeat == "" {
+		return []string{p.Title}
+	}
+	var all []string
+	for _, name := range strategies.Names() {
+		all = append(all, strings.ReplaceAll(p.Title, "$strategy", name))
+	}
 	return all
 }
 
@@ -139,6 +183,8 @@ func (v values) fill(expr string) string {
 			return v.strategy
 		case "baseline":
 			return v.baseline
+		case "instance", "run":
+			return ".*"
 		case "__rate_interval":
 			return v.rateInterval
 		case "__range":

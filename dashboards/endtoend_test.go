@@ -26,6 +26,7 @@ import (
 	_ "google.golang.org/grpc/encoding/gzip" // the collector compresses what it sends
 
 	"strata/deploy/local"
+	"strata/strategies"
 )
 
 // absent are the panels that have no data here, and why. Whatever else is empty is a fault.
@@ -35,8 +36,8 @@ var absent = map[string]string{
 
 // collectors are the panels that have data only where there is a collector: a program that the tests do not install.
 var collectors = []string{
-	`telemetry.json: "Spans that the collector took and refused"`,
-	`telemetry.json: "Spans that the collector sent and lost"`,
+	`telemetry.json: "Collector: spans taken, refused"`,
+	`telemetry.json: "Collector: spans sent, lost"`,
 	`telemetry.json: "Collector: queue"`,
 	`telemetry.json: "Collector: memory"`,
 }
@@ -49,12 +50,12 @@ type traffic struct{ listings, hot, writes, rate, duration string }
 // visitors are few: enough for every panel, and next to nothing for the machine. The test ends when all has data, at the latest with them.
 func visitors() traffic {
 	if *update { // for a picture, what two cores bear, and long enough for the last minute to be one of warm caches
-		return traffic{listings: "100000", hot: "10000", writes: "0.005", rate: "150", duration: "180s"}
+		return traffic{listings: "100000", hot: "10000", writes: "0.005", rate: "50", duration: "180s"}
 	}
 	return traffic{listings: "2000", hot: "500", writes: "0.05", rate: "15", duration: "60s"}
 }
 
-// TestEveryPanelAndEveryRuleHasDataUnderLoad is the whole pipeline but Tempo and Grafana: two replicas and one without caches on a
+// TestEveryPanelAndEveryRuleHasDataUnderLoad is the whole pipeline but Tempo and Grafana: a replica of each strategy, two of stamped, on a
 // private Postgres and Redis, real exporters, a real Prometheus, real load, and the collector with Compose's configuration where
 // STRATA_OTELCOL or PATH has otelcol-contrib.
 func TestEveryPanelAndEveryRuleHasDataUnderLoad(t *testing.T) {
@@ -64,7 +65,7 @@ func TestEveryPanelAndEveryRuleHasDataUnderLoad(t *testing.T) {
 		t.Fatalf("only %d queries", len(queries))
 	}
 	missing := make(map[string]string) // what a query says, by its name
-	ended := s.startLoad(t)
+	ended, loads := s.startLoad(t)
 	for {
 		clear(missing)
 		for _, q := range queries {
@@ -92,13 +93,16 @@ func TestEveryPanelAndEveryRuleHasDataUnderLoad(t *testing.T) {
 		t.Errorf("a metric that nobody exports: data %v, %v", answer, err)
 	}
 	s.rulesAreHealthy(t)
+	for _, l := range loads {
+		<-l.done
+	}
+	s.theFirstScreenNamesTheWinner(t, loads)
 	s.exemplarHasATrace(t)
 	if *update {
 		s.record(t)
-		<-ended // a picture of the whole run
 		for _, b := range readBoards(t) {
 			if b.UID == "strata-caching" {
-				s.draw(t, b, []string{"none", "stamped"}, "caching.svg")
+				s.draw(t, b, strategies.Names(), "caching.svg")
 			}
 		}
 	}
@@ -169,7 +173,7 @@ type check struct {
 // everything returns the queries of all panels, but those that are absent or need a collector that is, and the series of all recording rules.
 func (s *pipeline) everything(t *testing.T) []check {
 	t.Helper()
-	v := values{strategy: "none|stamped", baseline: "none", rateInterval: "10s", timeRange: "1m", interval: "1s"}
+	v := shown
 	var all []check
 	absent := maps.Clone(absent)
 	if s.collector == "" {
@@ -246,7 +250,7 @@ func startStack(t *testing.T) *pipeline {
 	s.run(t, database, strata, "migrate")
 	s.run(t, database, strata, "seed", "--listings", visitors().listings)
 
-	for _, strategy := range []string{"stamped", "stamped", "none"} {
+	for _, strategy := range append(strategies.Names(), "stamped") {
 		addresses := freeAddresses(t, 2)
 		s.launch(t, "strata-"+strategy, append(database,
 			"HTTP_ADDR="+addresses[0], "ADMIN_ADDR="+addresses[1], "REDIS_URL="+stack.RedisURL, "STRATA_STRATEGY="+strategy,
@@ -300,8 +304,17 @@ func (s *pipeline) startPrometheus(t *testing.T, program string, addresses []str
 	waitFor(t, s.prometheus+"/-/ready")
 }
 
+// shown is how the boards are looked at here.
+var shown = values{strategy: strings.Join(strategies.Names(), "|"), baseline: "none", rateInterval: "10s", timeRange: "1m", interval: "1s"}
+
+// visit is a run of k6 against one replica.
+type visit struct {
+	strategy, summary string // the latter is a file
+	done              <-chan struct{}
+}
+
 // startLoad has k6 visit every replica, as make load does. The channel is closed when the first is through.
-func (s *pipeline) startLoad(t *testing.T) <-chan struct{} {
+func (s *pipeline) startLoad(t *testing.T) (<-chan struct{}, []visit) {
 	t.Helper()
 	k6 := program(t, "STRATA_K6", "bin/k6", "make bin/k6")
 	script, err := filepath.Abs("../loadtest/browse.js")
@@ -309,18 +322,17 @@ func (s *pipeline) startLoad(t *testing.T) <-chan struct{} {
 		t.Fatal(err)
 	}
 	v := visitors()
-	var first <-chan struct{}
+	var visits []visit
+	dir := t.TempDir()
 	for i, r := range s.services {
 		p := s.launch(t, fmt.Sprintf("k6-%d", i), []string{
 			"BASE_URL=" + r.url, "TOKEN=" + s.token, "STRATEGY=" + r.strategy, "LISTINGS=" + v.listings, "HOT=" + v.hot, "WRITES=" + v.writes, "RATE=" + v.rate, "DURATION=" + v.duration,
-			fmt.Sprintf("SEED=%d", i+1),
+			fmt.Sprintf("SEED=%d", i+1), "SUMMARY=" + filepath.Join(dir, fmt.Sprint(i)),
 			"K6_PROMETHEUS_RW_SERVER_URL=" + s.prometheus + "/api/v1/write", "K6_PROMETHEUS_RW_PUSH_INTERVAL=1s", "K6_PROMETHEUS_RW_TREND_STATS=p(50),p(95),p(99),avg",
 		}, k6, "run", "--quiet", "--no-usage-report", "--tag", fmt.Sprintf("run=%d", i), "--tag", "strategy="+r.strategy, "-o", "experimental-prometheus-rw", script)
-		if first == nil {
-			first = p.Done()
-		}
+		visits = append(visits, visit{r.strategy, filepath.Join(dir, fmt.Sprint(i)), p.Done()})
 	}
-	return first
+	return visits[0].done, visits
 }
 
 // ask returns whether an expression has a value that is a number, now or, ranged, in the last minute.

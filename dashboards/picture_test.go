@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -32,10 +33,10 @@ func (s *pipeline) draw(t *testing.T, b board, names []string, file string) {
 	t.Helper()
 	var out strings.Builder
 	shift, bottom := 0, 0.0
-	for _, p := range b.Panels {
+	draw := func(p panel) {
 		if p.Type == "text" {
 			shift -= p.GridPos.H // Markdown is for Grafana
-			continue
+			return
 		}
 		copies := names
 		if p.Repeat == "" {
@@ -45,7 +46,7 @@ func (s *pipeline) draw(t *testing.T, b board, names []string, file string) {
 		for i, strategy := range copies {
 			x, y, h := float64(p.GridPos.X)*column+float64(i)*width, float64(p.GridPos.Y+shift)*line+60, float64(p.GridPos.H)*line
 			bottom = max(bottom, y+h)
-			title := strings.NewReplacer("$strategy", strategy, "$baseline", "none").Replace(p.Title)
+			title := strings.ReplaceAll(p.Title, "$strategy", strategy)
 			if p.Type == "row" {
 				fmt.Fprintf(&out, `<text x="%.0f" y="%.0f" class="row">%s</text>`, x+margin, y+h-8, html.EscapeString(title))
 				continue
@@ -55,6 +56,15 @@ func (s *pipeline) draw(t *testing.T, b board, names []string, file string) {
 			out.WriteString(s.drawPanel(t, p, strategy, width-margin, h-margin))
 			out.WriteString("</g>\n")
 		}
+	}
+	for _, p := range b.Panels {
+		draw(p)
+		inner := 0
+		for _, q := range p.Panels { // a picture cannot be opened
+			draw(q)
+			inner = max(inner, q.GridPos.Y+q.GridPos.H-p.GridPos.Y-1)
+		}
+		shift += inner
 	}
 	svg := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="Inter, Helvetica, Arial, sans-serif">
 <style>.row{font-size:15px;fill:#d8d9da;font-weight:600}.panel{fill:#181b1f;stroke:#2c3235}.title{font-size:13px;fill:#ccccdc;font-weight:500}.note{font-size:11px;fill:#9fa7b3}.axis{stroke:#2c3235}</style>
@@ -73,7 +83,8 @@ type drawn struct {
 
 func (s *pipeline) drawPanel(t *testing.T, p panel, strategy string, w, h float64) string {
 	t.Helper()
-	v := values{strategy: strategy, baseline: "none", rateInterval: "10s", timeRange: "1m", interval: "1s"}
+	v := shown
+	v.strategy = strategy
 	var all []drawn
 	for _, one := range p.Targets {
 		all = append(all, s.series(t, v.fill(one.Expr), strings.ReplaceAll(one.LegendFormat, "$baseline", "none"), one.Range)...)
@@ -156,6 +167,11 @@ func unitOf(p panel, series string) string {
 // stepColor returns the color that an override's thresholds give a value.
 func stepColor(p panel, series string, v float64) string {
 	color := "text"
+	for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
+		if step.Value == nil || v >= *step.Value {
+			color = step.Color
+		}
+	}
 	for _, o := range p.FieldConfig.Overrides {
 		var name string
 		if json.Unmarshal(o.Matcher.Options, &name) != nil || strings.ReplaceAll(name, "$baseline", "none") != series {
@@ -231,6 +247,8 @@ func table(p panel, all []drawn, w float64) string {
 		}
 		cells[strategy+name] = spell(one.points[0][1], unitOf(p, name))
 	}
+	columns = slices.DeleteFunc(columns, func(name string) bool { return name == "order" }) // hidden, in Grafana too
+	slices.SortFunc(lines, func(a, b string) int { return cmp.Compare(slices.Index(strategies.Names(), a), slices.Index(strategies.Names(), b)) })
 	step := w / float64(len(columns)+1)
 	for i, name := range columns {
 		fmt.Fprintf(&out, `<text x="%.0f" y="52" class="note">%s</text>`, step*float64(i+1), html.EscapeString(name))

@@ -5,11 +5,23 @@ const lookups = `strata_cache_requests_total{outcome!~"bypass|error"}`
 // cache looks inside the caches: by level, layer and class.
 func cache() *dashboard {
 	d := newBoard("strata-cache", "Cache internals", "Hits, misses and loads by level (view, data), layer (L1 in the process, L2 in Redis) and class.")
+	d.instance()
+	hits := func(level, layer string) query {
+		at := `level="` + level + `", layer="` + layer + `"`
+		return q(`sum(increase(strata_cache_requests_total{`+at+`, outcome="hit"}[$__range])) / (sum(increase(strata_cache_requests_total{`+at+`, outcome!~"bypass|error"}[$__range])) > 0)`, "hits")
+	}
+	d.strip(
+		figure{"Answered without database", "percentunit", "The hit ratio that counts, end to end, over the time that is shown.", q(`1 - sum(increase(strata_answers_total{source="postgres"}[$__range])) / (sum(increase(strata_answers_total[$__range])) > 0)`, "answered"), nil},
+		figure{"View L1: hits", "percentunit", "Whole responses found in the process, of all look-ups there.", hits("view", "l1"), nil},
+		figure{"Data L1: hits", "percentunit", "Values found in the process, of the look-ups that no view answered.", hits("data", "l1"), nil},
+		figure{"L2: hits of what reached it", "percentunit", "Found in Redis, of the look-ups of views and data that the process did not answer.",
+			q(`sum(increase(strata_cache_requests_total{layer="l2", outcome="hit"}[$__range])) / (sum(increase(strata_cache_requests_total{layer="l2", outcome!~"bypass|error"}[$__range])) > 0)`, "hits"), nil},
+	)
 	d.row("Look-ups")
 	d.graph("Hit ratio by level and layer", "percentunit", "Hits of all look-ups that reached the layer; what was passed over or failed is left out. L2 sees only what L1 missed, so a low ratio there may be a good sign. Never average layers.", 12,
-		q(`level_layer_strategy:strata_cache_hits:ratio1m`, "{{level}} {{layer}} {{strategy}}")).full().links(board("What did caching change?", "strata-caching"))
+		q(`sum by (level, layer) (rate(strata_cache_requests_total{outcome="hit"}[$__rate_interval])) / (sum by (level, layer) (rate(`+lookups+`[$__rate_interval])) > 0)`, "{{level}} {{layer}}")).full().links(board("What did caching change?", "strata-caching"))
 	d.graph("Hit ratio by class", "percentunit", "Which kind of answer is worth keeping: a listing, a page of a search, the cities, a city's statistics.", 12,
-		q(`class_level_layer:strata_cache_hits:ratio1m`, "{{class}} {{level}} {{layer}}")).full()
+		q(`sum by (class, level, layer) (rate(strata_cache_requests_total{outcome="hit"}[$__rate_interval])) / (sum by (class, level, layer) (rate(`+lookups+`[$__rate_interval])) > 0)`, "{{class}} {{level}} {{layer}}")).full()
 	d.graph("Look-ups by outcome, views", "ops", "expired: its time is over. invalidated: a change is known. bypass: the strategy or the request did not want the cache. error: Redis failed.", 12,
 		q(`sum by (layer, outcome) (rate(strata_cache_requests_total{level="view"}[$__rate_interval]))`, "{{layer}} {{outcome}}")).stacked()
 	d.graph("Look-ups by outcome, data", "ops", "As to the left, for decoded values, which are looked for only where no view was found.", 12,
@@ -23,7 +35,7 @@ func cache() *dashboard {
 		withExemplars(`histogram_quantile(0.99, sum by (class, le) (rate(strata_cache_load_duration_seconds_bucket[$__rate_interval])))`, "{{class}}")).logarithmic().links(traces("Slow loads", `{ name = "cache.load" && duration > 20ms }`))
 	d.graph("Misses that joined a load", "ops", "In the same replica, or across the fleet. Compare with loads a second: together they are the misses.", 8,
 		q(`sum by (class, scope) (rate(strata_cache_coalesced_total[$__rate_interval]))`, "{{class}} {{scope}}"))
-	d.graph("Loads under way, and how many may be", "short", "Beyond the limit reads are refused with 503 and Retry-After, so that a cold cache cannot drown Postgres.", 8,
+	d.graph("Loads under way, and the limit", "short", "Beyond the limit reads are refused with 503 and Retry-After, so that a cold cache cannot drown Postgres.", 8,
 		q(`sum by (class) (strata_cache_loads_in_flight)`, "{{class}} under way"), q(`sum by (class) (strata_cache_loads_limit)`, "{{class}} limit"))
 	d.graph("Look-ups by strategy", "ops", "All look-ups that reached a layer. Two strategies at a time: a laboratory, or a rollout.", 8,
 		q(`sum by (strategy) (rate(`+lookups+`[$__rate_interval]))`, "{{strategy}}")).byStrategy()
@@ -39,27 +51,29 @@ func cache() *dashboard {
 	d.graph("Duration of an operation, p50 and p99", "s", "As the service sees Redis, the network included. An L2 hit must be cheaper than the query that it saves: for one listing by its key it hardly is.", 12,
 		withExemplars(`histogram_quantile(0.5, sum by (operation, le) (rate(strata_cache_operation_duration_seconds_bucket{layer="l2"}[$__rate_interval])))`, "{{operation}} p50"),
 		withExemplars(`histogram_quantile(0.99, sum by (operation, le) (rate(strata_cache_operation_duration_seconds_bucket{layer="l2"}[$__rate_interval])))`, "{{operation}} p99")).logarithmic().links(board("Redis", "strata-redis"), traces("Slow reads of Redis", `{ name = "cache.l2.get" && duration > 5ms }`))
-	d.graph("Breaker", "short", "1 while a replica passes Redis over because it failed. Freshness never came from Redis; speed did.", 12,
-		q(`max by (instance) (strata_redis_breaker_open)`, "{{instance}}"))
+	d.timeline("Breaker", "Open while a replica passes Redis over because it failed. Freshness never came from Redis; speed did.", 12,
+		[2]string{"closed", "green"}, [2]string{"open: Redis is passed over", "red"}, q(`max by (instance) (strata_redis_breaker_open)`, "{{instance}}"))
 	return d
 }
 
 // freshness shows what keeps answers true.
 func freshness() *dashboard {
 	d := newBoard("strata-freshness", "Freshness", "The change feed, the ledger, how old answers may be, and what the audit finds.")
-	d.row("Promise")
-	d.stat("Answers older than 250 ms", "percentunit", "Of the answers of stamped, over the time that is shown. The objective allows one in 10,000 (0.01 %).", 6,
-		q(`1 - sum(increase(strata_served_staleness_seconds_bucket{strategy="stamped", le="0.25"}[$__range])) / (sum(increase(strata_served_staleness_seconds_count{strategy="stamped"}[$__range])) > 0)`, "older")).decimals(3).thresholds("green", 0.0001, "orange", 0.001, "red")
-	d.stat("Budget left, last hour", "percentunit", "Of the freshness objective: 100 % is untouched, below 0 % the hour has missed it.", 6,
-		q(`slo:error_budget_left:ratio_1h{slo="freshness"}`, "left")).thresholds("red", 0, "orange", 0.5, "green")
-	d.stat("Stale, found by the audit", "short", "Answers of stamped that missed a change which their as-of time covers, over the time that is shown. Anything but 0 is a bug.", 6,
-		q(`sum(increase(strata_audit_total{strategy="stamped", result="stale"}[$__range]))`, "stale")).decimals(0).thresholds("green", 0.5, "red")
-	d.stat("Feed, worst replica", "s", "Time since its ledger was known to be complete. From 2 s on it serves nothing from its caches as fresh.", 6,
-		q(`max(strata_feed_age_seconds)`, "age")).thresholds("green", 0.25, "orange", 2, "red")
+	d.instance()
+	d.strip(
+		figure{"Answers older than 250 ms", "percentunit", "Of the answers of stamped, over the time that is shown. The objective allows one in 10,000 (0.01 %).",
+			q(`1 - sum(increase(strata_served_staleness_seconds_bucket{strategy="stamped", le="0.25"}[$__range])) / (sum(increase(strata_served_staleness_seconds_count{strategy="stamped"}[$__range])) > 0)`, "older"), []any{"green", 0.0001, "orange", 0.001, "red"}},
+		figure{"Budget left, last hour", "percentunit", "Of the freshness objective: 100 % is untouched, below 0 % the hour has missed it.",
+			q(`slo:error_budget_left:ratio_1h{slo="freshness"}`, "left"), []any{"red", 0, "orange", 0.5, "green"}},
+		figure{"Stale, found by the audit", "short", "Answers of stamped that missed a change which their as-of time covers, over the time that is shown. Anything but 0 is a bug.",
+			q(`sum(increase(strata_audit_total{strategy="stamped", result="stale"}[$__range]))`, "stale"), []any{"green", 0.5, "red"}},
+		figure{"Feed, worst replica", "s", "Time since its ledger was known to be complete. From 2 s on it serves nothing from its caches as fresh.",
+			q(`max(strata_feed_age_seconds)`, "age"), []any{"green", 0.25, "orange", 2, "red"}},
+	)
 	d.row("Age of answers")
 	d.graph("Age of answers by strategy, p99", "s", "How old an answer was allowed to be when it left. The dashed line is the objective of stamped.", 12,
 		q(`strategy:strata_served_staleness_seconds:p99_1m`, "{{strategy}}")).byStrategy().logarithmic().limit(0.25).links(board("What did caching change?", "strata-caching"))
-	d.graph("Share of answers that are too old, and what is allowed", "percentunit", "Answers of stamped older than 250 ms over five minutes and an hour, against the budget.", 12,
+	d.graph("Share of answers too old, and what is allowed", "percentunit", "Answers of stamped older than 250 ms over five minutes and an hour, against the budget.", 12,
 		q(`slo:errors:ratio_rate5m{slo="freshness"}`, "5 minutes"), q(`slo:errors:ratio_rate1h{slo="freshness"}`, "an hour"), q(`slo:error_budget:ratio{slo="freshness"}`, "allowed"))
 	d.heatmap("Age of the answers of stamped", "s", "A thin dark band at the bottom is what is wanted; a plume above it is a feed that fell behind.", 24,
 		`sum by (le) (increase(strata_served_staleness_seconds_bucket{strategy="stamped"}[$__rate_interval]))`)
@@ -74,10 +88,10 @@ func freshness() *dashboard {
 		q(`sum by (origin) (rate(strata_feed_changes_total[$__rate_interval]))`, "{{origin}}"))
 	d.row("Ledger and audit")
 	d.graph("Tags with a known change", "short", "Per replica. It grows with what is written and is pruned with age.", 8, q(`max by (instance) (strata_ledger_tags)`, "{{instance}}"))
-	d.graph("Times that the ledger forgot everything", "short", "By reason, as counted since each replica's start. start is once a replica; epoch is a failover or a restore; full means that more was written than it can hold.", 8,
+	d.graph("Resets of the ledger", "short", "By reason, as counted since each replica's start. start is once a replica; epoch is a failover or a restore; full means that more was written than it can hold.", 8,
 		q(`sum by (reason) (strata_epoch_resets_total)`, "{{reason}}"))
 	d.graph("Audit", "ops", "Answers that were compared with the database: same, changed since, stale, or not comparable because of an error.", 8,
-		q(`sum by (strategy, result) (rate(strata_audit_total[$__rate_interval]))`, "{{strategy}} {{result}}")).byStrategy()
+		q(`sum by (result) (rate(strata_audit_total[$__rate_interval]))`, "{{result}}"))
 	d.graph("Look-ups refused because a change was known", "ops", "Each would have been a stale answer without stamps.", 24,
 		q(`sum by (level, layer) (rate(strata_cache_requests_total{outcome="invalidated"}[$__rate_interval]))`, "{{level}} {{layer}}"))
 	return d

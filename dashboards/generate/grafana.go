@@ -27,6 +27,10 @@ type dashboard struct {
 	Version       int        `json:"version"`
 	variables     []variable // become Templating
 	noValue       string     // of every panel that has none of its own
+	narrowed      bool       // to the replicas that are chosen
+	last          int        // id of a panel
+	inner         *[]*panel  // of the row that is being filled and closed
+	shaded        []int      // ids of the panels that faults shade; none: all
 }
 
 type link struct {
@@ -117,6 +121,7 @@ var prometheus = source{"prometheus", "$datasource"}
 // json returns the board as a file: two spaces, < and > as they are, a newline at the end.
 func (d *dashboard) json() []byte {
 	d.layOut()
+	d.narrow()
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)

@@ -47,6 +47,9 @@ func (d *dashboard) graph(title, unit, description string, w int, queries ...que
 			"tooltip": object{"mode": "multi", "sort": "desc"},
 		},
 	}
+	if unit == "percentunit" {
+		p.FieldConfig.Defaults.Custom["axisSoftMax"] = 0.01 // or an axis of nothing but zeros goes to 10,000 %
+	}
 	return d.place(p, w, 8)
 }
 
@@ -60,16 +63,23 @@ func (p *panel) byStrategy() *panel {
 
 // share stacks the series to 100 %.
 func (p *panel) share() *panel {
-	p.FieldConfig.Defaults.Custom["stacking"] = object{"mode": "percent", "group": "A"}
-	p.FieldConfig.Defaults.Custom["fillOpacity"] = 60
-	p.FieldConfig.Defaults.Custom["lineWidth"] = 0
-	return p
+	return p.pile("percent")
 }
 
 // stacked stacks the series.
 func (p *panel) stacked() *panel {
-	p.FieldConfig.Defaults.Custom["stacking"] = object{"mode": "normal", "group": "A"}
-	p.FieldConfig.Defaults.Custom["fillOpacity"] = 40
+	return p.pile("normal")
+}
+
+// pile stacks areas without lines: a line of a series that is zero would lie on the top of the stack, in its colour. Such a series is
+// hidden altogether.
+func (p *panel) pile(mode string) *panel {
+	custom := p.FieldConfig.Defaults.Custom
+	custom["stacking"] = object{"mode": mode, "group": "A"}
+	custom["fillOpacity"], custom["lineWidth"], custom["gradientMode"] = 80, 0, "none"
+	hidden := object{"id": "custom.hideFrom", "value": object{"tooltip": true, "viz": true, "legend": true}}
+	zero := object{"id": "byValue", "options": object{"reducer": "allIsZero", "op": "gte", "value": 0}}
+	p.FieldConfig.Overrides = append([]override{{zero, []object{hidden}}}, p.FieldConfig.Overrides...)
 	return p
 }
 
@@ -83,6 +93,7 @@ func (p *panel) logarithmic() *panel {
 // limit draws a dashed line.
 func (p *panel) limit(at float64) *panel {
 	p.FieldConfig.Defaults.Custom["thresholdsStyle"] = object{"mode": "dashed"}
+	p.FieldConfig.Defaults.Custom["axisSoftMax"] = at * 1.2 // a limit that is far away is seen, too
 	return p.thresholds("transparent", at, "red")
 }
 
@@ -139,14 +150,16 @@ func (d *dashboard) stat(title, unit, description string, w int, queries ...quer
 	return d.place(p, w, 5)
 }
 
-// table adds a table with one line a value of key and one column a query, whose legend is the column's name.
-func (d *dashboard) table(title, unit, key, description string, w int, queries ...query) *panel {
+// table adds a table with one line a value of the first key and one column a query, whose legend is the column's name. Keys are
+// separated by spaces.
+func (d *dashboard) table(title, unit, keys, description string, w int, queries ...query) *panel {
+	key, labels := strings.Fields(keys)[0], strings.Fields(keys)[1:]
 	p := &panel{
 		Type: "table", Title: title, Description: description, Datasource: &prometheus, Targets: targets(queries, true, "table"),
 		FieldConfig: &fieldConfig{Defaults: defaults{
 			Unit: unit, NoValue: d.noValue, Mappings: []object{}, Custom: object{"align": "auto", "cellOptions": object{"type": "auto"}},
 		}, Overrides: []override{}},
-		Options: object{"showHeader": true, "cellHeight": "md", "footer": object{"show": false, "reducer": []string{"sum"}, "countRows": false, "fields": ""}},
+		Options: object{"showHeader": true, "cellHeight": "sm"},
 	}
 	names, order := object{}, object{key: 0}
 	for i, one := range queries {
@@ -160,6 +173,9 @@ func (d *dashboard) table(title, unit, key, description string, w int, queries .
 		{"id": "merge", "options": object{}},
 		{"id": "organize", "options": object{"excludeByName": object{"Time": true}, "indexByName": order, "renameByName": names}},
 	}
+	for _, one := range append([]string{key}, labels...) {
+		p.override("byName", one, object{"id": "unit", "value": "string"}) // an id is not a number of anything
+	}
 	return d.place(p, w, 8)
 }
 
@@ -169,7 +185,8 @@ func (d *dashboard) heatmap(title, unit, description string, w int, expr string)
 		Type: "heatmap", Title: title, Description: description, Datasource: &prometheus, Targets: targets([]query{q(expr, "{{le}}")}, false, "heatmap"),
 		FieldConfig: &fieldConfig{Defaults: defaults{Unit: unit, NoValue: d.noValue, Mappings: []object{}, Custom: object{"scaleDistribution": object{"type": "linear"}}}, Overrides: []override{}},
 		Options: object{
-			"calculate": false, "cellGap": 1, "color": object{"mode": "scheme", "scheme": "Spectral", "steps": 64, "exponent": 0.5, "fill": "dark-orange", "reverse": true, "scale": "exponential"},
+			"calculate": false, "cellGap": 1, "cellValues": object{"unit": "short"}, // cells count; the axis measures
+			"color": object{"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange", "reverse": false, "scale": "exponential"},
 			"yAxis": object{"unit": unit, "axisPlacement": "left", "reverse": false}, "tooltip": object{"mode": "single", "yHistogram": true, "showColorScale": true},
 			"legend": object{"show": true}, "rowsFrame": object{"layout": "auto"}, "exemplars": object{"color": "rgba(255,0,255,0.7)"}, "filterValues": object{"le": 1e-9},
 		},
@@ -179,7 +196,7 @@ func (d *dashboard) heatmap(title, unit, description string, w int, expr string)
 
 // repeat makes one copy of the panel for each value of a variable, side by side.
 func (p *panel) repeat(variable string) *panel {
-	p.Repeat, p.RepeatDirection, p.MaxPerRow = variable, "h", 4
+	p.Repeat, p.RepeatDirection, p.MaxPerRow = variable, "h", 6 // five strategies side by side
 	return p
 }
 
@@ -188,27 +205,60 @@ func keepVariables(escaped string) string {
 	return strings.NewReplacer("%24%7B", "${", "%7D%22", "}%22").Replace(escaped)
 }
 
-// vertical stacks the figures of a stat panel, name beside value.
-func (p *panel) vertical() *panel {
-	p.Options["orientation"] = "horizontal"
-	return p
-}
-
 // full shows a share on an axis from 0 to 1, so that a dip looks as large as it is.
 func (p *panel) full() *panel {
 	one := 1.0
 	p.FieldConfig.Defaults.Max = &one
+	delete(p.FieldConfig.Defaults.Custom, "axisSoftMax")
 	return p
-}
-
-// colorSteps is a property of an override: colors by value, first below, then pairs of a bound and the color from there on.
-func colorSteps(first string, pairs ...any) object {
-	p := new(panel)
-	p.FieldConfig = new(fieldConfig)
-	return object{"id": "thresholds", "value": p.thresholds(first, pairs...).FieldConfig.Defaults.Thresholds}
 }
 
 func (p *panel) decimals(n int) *panel {
 	p.FieldConfig.Defaults.Decimals = &n
 	return p
+}
+
+// dotted draws the series whose names end so with thin dots, where two lines have one colour.
+func (p *panel) dotted(ending string) *panel {
+	return p.override("byRegexp", "/"+ending+"$/",
+		object{"id": "custom.lineStyle", "value": object{"fill": "dot", "dash": []int{2, 6}}}, object{"id": "custom.lineWidth", "value": 1})
+}
+
+// timeline adds bands of states over time: below 0.5 one, above it the other.
+func (d *dashboard) timeline(title, description string, w int, low, high [2]string, queries ...query) *panel {
+	state := func(s [2]string) object { return object{"text": s[0], "color": s[1]} }
+	p := &panel{
+		Type: "state-timeline", Title: title, Description: description, Datasource: &prometheus, Targets: targets(queries, false, ""),
+		FieldConfig: &fieldConfig{Defaults: defaults{
+			Unit: "none", NoValue: d.noValue, Color: object{"mode": "thresholds"}, Custom: object{"fillOpacity": 80, "lineWidth": 0, "spanNulls": false},
+			Mappings: []object{
+				{"type": "range", "options": object{"from": nil, "to": 0.5, "result": state(low)}},
+				{"type": "range", "options": object{"from": 0.5, "to": nil, "result": state(high)}},
+			},
+			Thresholds: object{"mode": "absolute", "steps": []object{{"color": low[1], "value": nil}, {"color": high[1], "value": 0.5}}},
+		}, Overrides: []override{}},
+		Options: object{
+			"mergeValues": true, "showValue": "never", "alignValue": "left", "rowHeight": 0.8,
+			"legend": object{"displayMode": "list", "placement": "bottom", "showLegend": true}, "tooltip": object{"mode": "single", "sort": "none"},
+		},
+	}
+	return d.place(p, w, 6)
+}
+
+// strip adds the figures that answer a board's question before anything else does: four, on one line.
+func (d *dashboard) strip(figures ...figure) {
+	for _, f := range figures {
+		p := d.stat(f.title, f.unit, f.description, 24/len(figures), f.query).height(3)
+		p.Options["textMode"] = "value"
+		if len(f.steps) > 0 {
+			p.thresholds(f.steps[0].(string), f.steps[1:]...)
+		}
+	}
+}
+
+// figure is one of a strip. Its steps are a colour, and then pairs of a bound and the colour from there on.
+type figure struct {
+	title, unit, description string
+	query                    query
+	steps                    []any
 }

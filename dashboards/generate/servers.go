@@ -5,6 +5,14 @@ const noStack = "No data yet: run `make up`"
 // service is rate, errors and duration by route, and what is left of the objectives.
 func service() *dashboard {
 	d := newBoard("strata-service", "Service", "Rate, errors and duration by route; objectives and their budgets; limits and queues.")
+	d.instance()
+	const all = `sum(increase(http_server_request_duration_seconds_count[$__range]))`
+	d.strip(
+		figure{"Requests a second", "reqps", "All methods and answers, over the time that is shown.", q(`sum(rate(http_server_request_duration_seconds_count[$__range]))`, "requests"), nil},
+		figure{"Failed", "percentunit", "Answers with 5xx of all answers, over the time that is shown.", q(`sum(increase(http_server_request_duration_seconds_count{http_response_status_code=~"5.."}[$__range])) / (`+all+` > 0) or 0 * (`+all+` > 0)`, "5xx"), []any{"green", 0.001, "red"}},
+		figure{"Mean of a read", "s", "Over the time that is shown.", q(`sum(increase(http_server_request_duration_seconds_sum{http_request_method=~"GET|HEAD"}[$__range])) / (sum(increase(http_server_request_duration_seconds_count{http_request_method=~"GET|HEAD"}[$__range])) > 0)`, "mean"), nil},
+		figure{"Reads within 50 ms", "percentunit", "The objective is 99 %.", q(`sum(increase(http_server_request_duration_seconds_bucket{http_request_method=~"GET|HEAD", le="0.05"}[$__range])) / (sum(increase(http_server_request_duration_seconds_count{http_request_method=~"GET|HEAD"}[$__range])) > 0)`, "within"), []any{"red", 0.99, "green"}},
+	)
 	d.row("Objectives")
 	d.stat("Budget left, last hour", "percentunit", "Availability: 99.9 % without 5xx. Latency: 99 % of reads within 50 ms. Freshness: 99.99 % of stamped answers at most 250 ms old. 100 % is untouched; below 0 % the hour has missed it.", 12,
 		q(`slo:error_budget_left:ratio_1h`, "{{slo}}")).thresholds("red", 0, "orange", 0.5, "green").decimals(0)
@@ -38,7 +46,7 @@ func service() *dashboard {
 	d.graph("Duration of a query, p99", "s", "With the way to Postgres and back. Dots are exemplars: their traces hold the query.", 12,
 		withExemplars(`histogram_quantile(0.99, sum by (db_operation_name, le) (rate(db_client_operation_duration_seconds_bucket{db_system_name="postgresql"}[$__rate_interval])))`, "{{db_operation_name}}")).logarithmic()
 	d.row("What runs")
-	d.table("Replicas", "short", "instance", "What each replica was configured with and built from. Two versions at a time are a rollout, or one that hangs.", 24,
+	d.table("Replicas", "short", "instance strategy version revision go_version", "What each replica was configured with and built from. Two versions at a time are a rollout, or one that hangs.", 24,
 		q(`max by (instance, strategy) (strata_strategy_info == 1) * on (instance) group_left (version, revision, go_version) max by (instance, version, revision, go_version) (strata_build_info)`, "up")).height(5)
 	return d
 }
@@ -48,6 +56,12 @@ func postgres() *dashboard {
 	d := newBoard("strata-postgres", "Postgres", "The database's own view, by its exporter: what it executes, reads, writes and waits for.")
 	d.noValue = noStack
 	const db = `{datname="strata"}`
+	d.strip(
+		figure{"Statements a second", "ops", "As pg_stat_statements counts them, over the time that is shown.", q(`sum(rate(pg_stat_statements_calls_total`+db+`[$__range]))`, "calls"), nil},
+		figure{"Mean time of a statement", "s", "Over the time that is shown.", q(`sum(increase(pg_stat_statements_seconds_total`+db+`[$__range])) / (sum(increase(pg_stat_statements_calls_total`+db+`[$__range])) > 0)`, "mean"), nil},
+		figure{"Connections", "short", "Of the service's database, now.", q(`sum(pg_stat_activity_count`+db+`)`, "connections"), nil},
+		figure{"Found in shared buffers", "percentunit", "Of the blocks that were asked for, over the time that is shown.", q(`sum(increase(pg_stat_database_blks_hit`+db+`[$__range])) / (sum(increase(pg_stat_database_blks_hit`+db+`[$__range])) + sum(increase(pg_stat_database_blks_read`+db+`[$__range])) > 0)`, "found"), nil},
+	)
 	d.row("Statements")
 	d.graph("Statements a second", "ops", "From pg_stat_statements: all of them, polls of the change log included.", 8, q(`sum(rate(pg_stat_statements_calls_total`+db+`[$__rate_interval]))`, "calls"))
 	d.graph("Time spent executing", "percentunit", "Seconds a second. 100 % is one connection busy all the time.", 8, q(`sum(rate(pg_stat_statements_seconds_total`+db+`[$__rate_interval]))`, "executing"))
@@ -69,7 +83,7 @@ func postgres() *dashboard {
 	d.graph("Temporary files", "Bps", "Sorts and hashes that did not fit into work_mem.", 8, q(`sum(rate(pg_stat_database_temp_bytes`+db+`[$__rate_interval]))`, "written"))
 	d.graph("Size of the database", "bytes", "With indexes and the change log.", 8, q(`max(pg_database_size_bytes`+db+`)`, "strata"))
 	d.graph("Write-ahead log", "bytes", "On disk. It grows between checkpoints.", 8, q(`max(pg_wal_size_bytes)`, "size"))
-	d.graph("Dead rows by table", "short", "Waiting for vacuum. A long transaction keeps them, and the change log's too.", 8, q(`topk(5, max by (relname) (pg_stat_user_tables_n_dead_tup))`, "{{relname}}"))
+	d.graph("Dead rows by table", "short", "Waiting for vacuum. A long transaction keeps them, and the change log's too.", 8, q(`max by (relname) (pg_stat_user_tables_n_dead_tup)`, "{{relname}}"))
 	d.row("Connections and locks")
 	d.graph("Connections by state", "short", "Of the service's database. Idle in transaction for long holds locks and dead rows.", 8, q(`sum by (state) (pg_stat_activity_count`+db+`)`, "{{state}}")).stacked()
 	d.graph("Locks by mode", "short", "Held on the service's database.", 8, q(`sum by (mode) (pg_locks_count`+db+`)`, "{{mode}}"))
@@ -81,13 +95,19 @@ func postgres() *dashboard {
 func redis() *dashboard {
 	d := newBoard("strata-redis", "Redis", "Redis' own view, by its exporter: memory, commands, keys, clients.")
 	d.noValue = noStack
+	d.strip(
+		figure{"Memory", "bytes", "Used by Redis, now.", q(`sum(redis_memory_used_bytes)`, "used"), nil},
+		figure{"Keys", "short", "Of all strategies, now.", q(`sum(redis_db_keys)`, "keys"), nil},
+		figure{"Commands a second", "ops", "Over the time that is shown.", q(`sum(rate(redis_commands_total[$__range]))`, "commands"), nil},
+		figure{"Evicted", "short", "Keys that went because memory was short, over the time that is shown.", q(`sum(increase(redis_evicted_keys_total[$__range]))`, "evicted"), []any{"green", 0.5, "orange"}},
+	)
 	d.row("Memory and keys")
 	d.graph("Memory", "bytes", "Used by Redis, taken from the system, and the limit. A limit of 0 means none, so no share of it is shown.", 8,
 		q(`sum(redis_memory_used_bytes)`, "used"), q(`sum(redis_memory_used_rss_bytes)`, "resident"), q(`sum(redis_memory_max_bytes)`, "limit (0: none)"))
 	d.graph("Keys", "short", "Of all strategies: they share the server and never their keys.", 8, q(`sum by (db) (redis_db_keys > 0)`, "{{db}}"))
 	d.graph("Keys that went", "ops", "Expired: their time was over. Evicted: memory was short, and hit ratios will follow.", 8, q(`sum(rate(redis_expired_keys_total[$__rate_interval]))`, "expired"), q(`sum(rate(redis_evicted_keys_total[$__rate_interval]))`, "evicted"))
 	d.row("Commands")
-	d.graph("Commands a second", "ops", "By command.", 8, q(`topk(8, sum by (cmd) (rate(redis_commands_total[$__rate_interval])))`, "{{cmd}}")).stacked()
+	d.graph("Commands a second", "ops", "By command.", 8, q(`sum by (cmd) (rate(redis_commands_total[$__rate_interval]))`, "{{cmd}}")).stacked()
 	d.graph("Mean time of a command", "s", "In Redis alone, without the network. The service's view is on the board of the caches.", 8,
 		q(`sum by (cmd) (rate(redis_commands_duration_seconds_total{cmd=~"get|set|unlink"}[$__rate_interval])) / (sum by (cmd) (rate(redis_commands_total{cmd=~"get|set|unlink"}[$__rate_interval])) > 0)`, "{{cmd}}")).links(board("As the service sees it", "strata-cache"))
 	d.graph("Keyspace hits and misses", "ops", "As Redis counts. Not our hit ratio: this counts leases and other tenants, starts anew at a restart, and cannot see what L1 answered. That ratio is on the board of the caches.", 8,
