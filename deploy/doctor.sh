@@ -17,6 +17,9 @@ echo "This machine:"
 for tool in go git make; do
   if command -v "$tool" >/dev/null; then fine "$tool"; else wrong "$tool is not installed" "install it; make test, demo and run need it"; fi
 done
+for tool in kind kubectl tilt; do
+  if command -v "$tool" >/dev/null; then fine "$tool"; else printf '  -     %s is not installed: only make kind%s needs it\n' "$tool" "$([ $tool = tilt ] && echo "'s tilt up")"; fi
+done
 if ! command -v docker >/dev/null; then
   wrong "docker is not installed" "install Docker Engine or Docker Desktop; without it make demo, run and test work all the same"
   done_

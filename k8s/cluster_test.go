@@ -46,7 +46,25 @@ func (cluster) try(t *testing.T, input string, args ...string) (string, error) {
 	cmd := exec.CommandContext(t.Context(), "kubectl", append([]string{"--namespace=strata"}, args...)...)
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return withoutWarnings(string(out)), err
+}
+
+// withoutWarnings leaves out what kubectl says by the way: who applied an object before, or what a later version will refuse.
+func withoutWarnings(said string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(said) {
+		if !strings.HasPrefix(line, "Warning: ") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+func TestWarningsOfKubectlAreNoFaults(t *testing.T) {
+	said := "Warning: resource jobs/seed is missing the annotation\nservice/strata serverside-applied\nError: no\n"
+	if got := withoutWarnings(said); got != "service/strata serverside-applied\nError: no\n" {
+		t.Errorf("kept %q", got)
+	}
 }
 
 func get[T any](t *testing.T, c cluster, what ...string) T {
@@ -85,7 +103,8 @@ func TestClusterLosesNoRequest(t *testing.T) {
 	c := openCluster(t)
 	c.kubectl(t, "rollout", "status", "deployment/strata", "--timeout=3m")
 	load := exec.CommandContext(t.Context(), "overlays/kind/load.sh", "smoke")
-	load.Env = append(os.Environ(), "DURATION=2m", "RATE=30", "WRITES=0.05")
+	load.Env = append(os.Environ(), "DURATION=2m", "RATE=30", "WRITES=0.05",
+		"KUBE_CONTEXT="+strings.TrimSpace(c.kubectl(t, "config", "current-context")))
 	var out strings.Builder
 	load.Stdout, load.Stderr = &out, &out
 	if err := load.Start(); err != nil {

@@ -40,7 +40,9 @@ var variants = map[string][]string{ // components
 	"production-cloudnative-pg":     {"cloudnative-pg"},
 	"production-redis-cluster":      {"redis-cluster"},
 	"production-k6-operator":        {"k6-operator"},
-	"production-everything":         {"requests-in-flight", "cloudnative-pg", "redis-cluster", "k6-operator"},
+	"production-ingress":            {"ingress"},
+	"production-httproute":          {"httproute"},
+	"production-everything":         {"ingress", "httproute", "requests-in-flight", "cloudnative-pg", "redis-cluster", "k6-operator"},
 }
 
 // object is one manifest as the cluster gets it.

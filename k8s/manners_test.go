@@ -107,9 +107,12 @@ var manners = []manner{
 					return fmt.Errorf("request and limit of %s: %v, %v", resource, &request, &limit)
 				}
 			}
+			if limit := c.Resources.Limits[corev1.ResourceEphemeralStorage]; limit.IsZero() {
+				return fmt.Errorf("may fill its node's disk: no limit of ephemeral-storage")
+			}
 			return nil
 		}),
-		func(p *pod) { delete(p.Spec.Containers[0].Resources.Limits, corev1.ResourceMemory) },
+		func(p *pod) { delete(p.Spec.Containers[0].Resources.Limits, corev1.ResourceEphemeralStorage) },
 	}, {
 		"has an image of a version",
 		eachContainer(func(c corev1.Container) error {

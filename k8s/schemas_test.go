@@ -20,6 +20,7 @@ import (
 const (
 	schemasFile      = "testdata/schemas.json"
 	kubernetes       = "k8s.io/kubernetes@v1.37.2"
+	gatewaySource    = "sigs.k8s.io/gateway-api@v1.4.0"
 	prometheusSource = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 )
 
@@ -40,6 +41,8 @@ var described = map[string]string{
 	"batch/v1 Job":                            "io.k8s.api.batch.v1.Job",
 	"batch/v1 CronJob":                        "io.k8s.api.batch.v1.CronJob",
 	"networking.k8s.io/v1 NetworkPolicy":      "io.k8s.api.networking.v1.NetworkPolicy",
+	"networking.k8s.io/v1 Ingress":            "io.k8s.api.networking.v1.Ingress",
+	"gateway.networking.k8s.io/v1 HTTPRoute":  "gateway.networking.k8s.io.v1.HTTPRoute",
 	"policy/v1 PodDisruptionBudget":           "io.k8s.api.policy.v1.PodDisruptionBudget",
 	"autoscaling/v2 HorizontalPodAutoscaler":  "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
 	"monitoring.coreos.com/v1 ServiceMonitor": "monitoring.coreos.com.v1.ServiceMonitor",
@@ -153,9 +156,13 @@ func writeSchemas(t *testing.T) {
 		}
 		maps.Copy(all, document.Components.Schemas)
 	}
-	for _, kind := range []string{"ServiceMonitor", "PrometheusRule"} {
-		text, err := os.ReadFile(filepath.Join(module(t, prometheusSource),
-			"example/prometheus-operator-crd/monitoring.coreos.com_"+strings.ToLower(kind)+"s.yaml"))
+	const operator = "example/prometheus-operator-crd/monitoring.coreos.com_"
+	for name, source := range map[string][2]string{
+		"monitoring.coreos.com.v1.ServiceMonitor": {prometheusSource, operator + "servicemonitors.yaml"},
+		"monitoring.coreos.com.v1.PrometheusRule": {prometheusSource, operator + "prometheusrules.yaml"},
+		"gateway.networking.k8s.io.v1.HTTPRoute":  {gatewaySource, "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
+	} {
+		text, err := os.ReadFile(filepath.Join(module(t, source[0]), source[1]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +181,7 @@ func writeSchemas(t *testing.T) {
 		}
 		schema := definition.Spec.Versions[0].Schema.OpenAPIV3Schema
 		schema["properties"].(map[string]any)["metadata"] = map[string]any{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
-		all["monitoring.coreos.com.v1."+kind] = schema
+		all[name] = schema
 	}
 	reached := make(map[string]any)
 	var reach func(name string)
@@ -222,7 +229,7 @@ func writeSchemas(t *testing.T) {
 		reach(name)
 	}
 	text, err := json.Marshal(map[string]any{
-		"$comment":   "Of " + kubernetes + " and " + prometheusSource + " (both Apache 2.0), by go test -update: the kinds that we use, closed, without descriptions.",
+		"$comment":   "Of " + kubernetes + ", " + gatewaySource + " and " + prometheusSource + " (all Apache 2.0), by go test -update: the kinds that we use, closed, without descriptions.",
 		"components": map[string]any{"schemas": reached},
 	})
 	if err != nil {

@@ -321,7 +321,7 @@ func TestDependenciesExistAndEnd(t *testing.T) {
 		for name := range all {
 			visit(name, nil)
 		}
-		for name, first := range map[string]string{"strata": "migrate", "migrate": "postgres", "seed": "migrate", "postgres": "cluster"} {
+		for name, first := range map[string]string{"strata": "seed", "migrate": "postgres", "seed": "migrate", "postgres": "cluster"} {
 			if !slices.Contains(all[name].texts("resource_deps"), first) {
 				t.Errorf("%s does not wait for %s", name, first)
 			}
@@ -532,6 +532,28 @@ func TestButtonsWaitToBePressedAndCIHasNone(t *testing.T) {
 	for name, c := range resources(execute(t, "ci")) {
 		if c.args["auto_init"] == starlark.False {
 			t.Errorf("tilt ci has the button %s", name)
+		}
+	}
+}
+
+// TestAMistakeInAManifestIsTriedAgainWhenItsFileChanges: Tilt watches what was named before the Tiltfile failed, and nothing else.
+func TestAMistakeInAManifestIsTriedAgainWhenItsFileChanges(t *testing.T) {
+	text, err := os.ReadFile(tiltfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := strings.Replace(string(text), "kustomize('k8s/overlays/tilt')", "fail('kustomize: a mistake')", 1)
+	made, err := evaluate(t, broken, "up", "kind-strata")
+	if err == nil {
+		t.Fatal("goes on after a mistake")
+	}
+	var watched []string
+	for _, c := range made["watch_file"] {
+		watched = append(watched, c.text("file_path"))
+	}
+	for _, folder := range []string{"dashboards", "deploy", "loadtest", "k8s/base", "k8s/overlays/tilt", "k8s/overlays/kind"} {
+		if !slices.ContainsFunc(watched, func(w string) bool { return folder == w || strings.HasPrefix(folder, w+"/") }) {
+			t.Errorf("%s is not watched when kustomize fails", folder)
 		}
 	}
 }

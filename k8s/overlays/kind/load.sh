@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a load test in the cluster of the current context and shows its result: load.sh SCENARIO. Environment variables of loadtest/lib/settings.js win.
+# Runs a load test in the cluster of KUBE_CONTEXT, else in that of make kind, and shows its result: load.sh SCENARIO. Environment variables of loadtest/lib/settings.js win.
 set -euo pipefail
 scenario=${1:-browse} name=k6-${1:-browse}-$(date +%s)
 case $scenario in
@@ -18,7 +18,7 @@ for variable in RATE DURATION SEED LISTINGS HOT WRITES STRATEGY; do
 	if [ -n "${!variable:-}" ]; then settings+=("$variable=${!variable}"); fi
 done
 echo "$scenario: ${settings[*]}"
-kubectl="kubectl --namespace strata"
+kubectl="kubectl --context ${KUBE_CONTEXT:-kind-strata} --namespace strata"
 $kubectl create job "$name" --from=cronjob/k6 --dry-run=client --output=json |
 	kubectl set env --local --filename=- --output=json "${settings[@]}" |
 	$kubectl create --filename=- --output=name
