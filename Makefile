@@ -41,22 +41,31 @@ picture: strata bin/k6 bin/postgres_exporter prometheus ## Draw dashboards/cachi
 # Compose: the whole stack, with boards. STRATEGY, LISTINGS, RATE and the rest of .env.example change it.
 COMPOSE = VERSION=$(VERSION) docker compose $(if $(TAIL),-f docker-compose.yml -f deploy/compose.tail-sampling.yml) $(if $(LOGS),--profile logs)
 
+# Docker without the plugin would print its own help.
+.PHONY: compose
+compose:
+	@docker compose version >/dev/null 2>&1 || { echo "This needs Docker with the Compose plugin, 2.24.4 or newer (docker-compose-v2 or docker-compose-plugin): make doctor says more." >&2; exit 1; }
+
 .PHONY: up
-up: ## Start the whole stack by Docker Compose and wait until it is healthy (LOGS=1 with Loki, TAIL=1 with tail sampling)
+up: compose ## Start the whole stack by Docker Compose and wait until it is healthy (LOGS=1 with Loki, TAIL=1 with tail sampling)
 	@$(COMPOSE) up --detach --build --wait --remove-orphans
 	@echo "Boards: http://127.0.0.1:$${GRAFANA_PORT:-3000}   API: http://127.0.0.1:$${HTTP_PORT:-8080}/docs   Prometheus: http://127.0.0.1:$${PROMETHEUS_PORT:-9090}"
 
 .PHONY: down
-down: ## Stop it (VOLUMES=1 removes the data too)
+down: compose ## Stop it (VOLUMES=1 removes the data too)
 	@docker compose --profile '*' down --remove-orphans $(if $(VOLUMES),--volumes)
 
 .PHONY: logs
-logs: ## Follow its logs (SERVICE=strata for one service)
+logs: compose ## Follow its logs (SERVICE=strata for one service)
 	@docker compose --profile '*' logs --follow --tail 50 $(SERVICE)
 
 .PHONY: load
-load: ## A run of k6 against it (RATE, DURATION, WRITES, SEED change it); the boards show it
+load: compose ## A run of k6 against it (RATE, DURATION, WRITES, SEED change it); the boards show it
 	@$(COMPOSE) --profile load run --rm k6
+
+.PHONY: compare
+compare: ## Play each strategy in turn with the same visitors; the home board shows all of them (DURATION, RATE, STRATEGIES change it)
+	@VERSION=$(VERSION) bash deploy/compare.sh
 
 .PHONY: footprint
 footprint: ## Measure its working set against the budget of 1.2 GiB
@@ -86,8 +95,12 @@ kind-check: ## Ask the cluster of KUBECONFIG, with the kind overlay in it, for g
 	@cd k8s && STRATA_CLUSTER_CHECK=1 go test -count=1 -timeout 20m -v -run TestCluster .
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	@go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+bench: ## Run the benchmarks (BENCH=pattern for some of them), package by package
+	@for package in $$(grep -rl --include='*_test.go' '^func Benchmark' app deploy loadtest | xargs -n 1 dirname | sort -u); do \
+		grep -qE "^func Benchmark.*$(BENCH)" $$package/*_test.go || case '$(BENCH)' in *[!A-Za-z0-9_]*) ;; *) continue ;; esac; \
+		echo "$$package: compiling; the first time this takes minutes ..."; \
+		go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 30m ./$$package || exit 1; \
+	done
 
 .PHONY: lint
 lint: bin/golangci-lint ## gofmt, go vet and the linters of .golangci.yml
