@@ -558,9 +558,9 @@ func TestEachKindOfFaultIsFound(t *testing.T) {
 	}
 }
 
-// TestThePictureHoldsEveryPanel: the picture is drawn by TestEveryPanelAndEveryRuleHasDataUnderLoad, by itself and not by Grafana, so it
+// TestThePictureIsOfThisBoard: the picture is drawn by TestEveryPanelAndEveryRuleHasDataUnderLoad, by itself and not by Grafana, so it
 // can fall behind the board.
-func TestThePictureHoldsEveryPanel(t *testing.T) {
+func TestThePictureIsOfThisBoard(t *testing.T) {
 	picture, err := os.ReadFile(filepath.Join("caching.svg"))
 	if err != nil {
 		t.Fatal(err)

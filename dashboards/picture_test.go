@@ -248,7 +248,9 @@ func table(p panel, all []drawn, w float64) string {
 		cells[strategy+name] = spell(one.points[0][1], unitOf(p, name))
 	}
 	columns = slices.DeleteFunc(columns, func(name string) bool { return name == "order" }) // hidden, in Grafana too
-	slices.SortFunc(lines, func(a, b string) int { return cmp.Compare(slices.Index(strategies.Names(), a), slices.Index(strategies.Names(), b)) })
+	slices.SortFunc(lines, func(a, b string) int {
+		return cmp.Compare(slices.Index(strategies.Names(), a), slices.Index(strategies.Names(), b))
+	})
 	step := w / float64(len(columns)+1)
 	for i, name := range columns {
 		fmt.Fprintf(&out, `<text x="%.0f" y="52" class="note">%s</text>`, step*float64(i+1), html.EscapeString(name))
