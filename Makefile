@@ -103,12 +103,14 @@ bench: ## Run the benchmarks (BENCH=pattern for some of them), package by packag
 	done
 
 .PHONY: lint
-lint: bin/golangci-lint ## gofmt, go vet and the linters of .golangci.yml
+lint: bin/golangci-lint bin/actionlint ## gofmt, go vet and the linters of .golangci.yml
 	@echo "Linting ..."
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w changes it):" >&2; echo "$$unformatted" >&2; exit 1; }
 	@go vet ./...
 	@bin/golangci-lint run
 	@cd k8s && CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 ../bin/golangci-lint run --config ../.golangci.yml
+	@cd tools/image && CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 ../../bin/golangci-lint run --config ../../.golangci.yml
+	@bin/actionlint
 
 # Not a part of test: it needs the internet, and what others publish overnight must not fail a change that has nothing to do with it. GOVULNDB names another database
 # than https://vuln.go.dev: a mirror's URL, or file:// and a directory. Exit code 3 of govulncheck is a finding; anything else but 0 means that nothing was found out.
@@ -116,6 +118,16 @@ lint: bin/golangci-lint ## gofmt, go vet and the linters of .golangci.yml
 vuln: bin/govulncheck ## Look for known vulnerabilities in what the service calls (needs the internet; GOVULNDB names another database)
 	@{ problem=$$(CGO_ENABLED=0 bin/govulncheck $(if $(GOVULNDB),-db '$(GOVULNDB)') ./app/... 2>&1 >&3); } 3>&1 || { code=$$?; \
 		[ $$code = 3 ] || echo "Nothing was looked up, because the database cannot be asked or the packages cannot be loaded: $$problem" >&2; exit $$code; }
+
+# Twice, the second time in another folder (COLD=1: and with an empty build cache): what differs would show that something else than the commit went into it.
+.PHONY: release
+release: bin/cyclonedx-gomod ## Build what a release of HEAD holds, twice, byte by byte the same: binaries, image, SBOMs, checksums, in bin/release
+	@bash tools/release.sh bin/release
+	@echo "Once more, to compare ..."
+	@$(if $(COLD),GOCACHE=$$(mktemp -d)) bash tools/release.sh bin/release-again >/dev/null
+	@diff bin/release/SHA256SUMS bin/release-again/SHA256SUMS || { echo "Two builds of one commit differ." >&2; exit 1; }
+	@rm -r bin/release-again
+	@cat bin/release/SHA256SUMS
 
 .PHONY: build
 build: strata ## Build bin/strata, the service
@@ -136,6 +148,14 @@ bin/postgres_exporter: tools/postgres_exporter.mod tools/postgres_exporter.sum
 bin/golangci-lint: tools/golangci-lint.mod tools/golangci-lint.sum
 	@echo "Building bin/golangci-lint from source: about 2 minutes with a cold cache, once ..."
 	@$(GO_BUILD) -modfile=tools/golangci-lint.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/actionlint: tools/actionlint.mod tools/actionlint.sum
+	@echo "Building bin/actionlint from source: some seconds, once ..."
+	@$(GO_BUILD) -modfile=tools/actionlint.mod -o $@ github.com/rhysd/actionlint/cmd/actionlint
+
+bin/cyclonedx-gomod: tools/cyclonedx-gomod.mod tools/cyclonedx-gomod.sum
+	@echo "Building bin/cyclonedx-gomod from source: about 30 seconds with a cold cache, once ..."
+	@$(GO_BUILD) -modfile=tools/cyclonedx-gomod.mod -o $@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 bin/govulncheck: tools/govulncheck.mod tools/govulncheck.sum
 	@echo "Building bin/govulncheck from source: some seconds, once ..."

@@ -4,6 +4,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,10 +25,12 @@ import (
 	"strata/app/telemetry"
 )
 
-// version and revision are set by the linker: -ldflags "-X main.version=1.2.3 -X main.revision=...". Without a revision it is what the go command noted.
+// version, revision and built are set by the linker: -ldflags "-X main.version=1.2.3 -X main.revision=...". Without a revision it is what
+// the go command noted. A release is built when its source was committed, or no two builds of it would be the same.
 var (
 	version  = "development"
 	revision = ""
+	built    = ""
 )
 
 // The exit codes.
@@ -351,14 +354,30 @@ func reachable(addr string) string {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use: "version", Short: "Print the version.", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "strata %s (revision %s, %s, %s/%s)\n",
-				version, cmp.Or(revision, telemetry.Revision()), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			v := builtFrom{version, cmp.Or(revision, telemetry.Revision()), built, runtime.Version(), runtime.GOOS, runtime.GOARCH}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(v)
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "strata %s (revision %s, %s, %s/%s)\n", v.Version, v.Revision, v.Go, v.OS, v.Arch)
 			return err
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "Print it as JSON, with the time that the release was built.")
+	return c
+}
+
+// builtFrom is what a binary says of itself. Built is empty for one that is no release.
+type builtFrom struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+	Built    string `json:"built"` // RFC 3339
+	Go       string `json:"go"`
+	OS       string `json:"os"`
+	Arch     string `json:"arch"`
 }
 
 func completionCommand() *cobra.Command {
