@@ -45,9 +45,62 @@ func TestAuditFindsAChangeThatTheLogDoesNotKnow(t *testing.T) {
 	execOn(t, owner, `ALTER TABLE listings DISABLE TRIGGER USER`)
 	execOn(t, owner, `UPDATE listings SET price_minor = price_minor + 1 WHERE id = 7`)
 	s.readUntil(t, "/v1/listings/7", "stale")
-	if !strings.Contains(s.log.String(), "audit found a stale answer") {
-		t.Error("the log does not tell of it")
+	for _, want := range []string{"audit found a stale answer", `"missed":"price_minor: `, `"view_listing":{"key":"7","stamp":"`, `"data_listing":{"key":"7","stamp":"`, `"tags":["listing:7"]`} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, s.log)
+		}
 	}
+	if got := sum(s.metrics(t), "strata_audit_stale_age_seconds", "strategy", "stamped"); got != 1 {
+		t.Errorf("%v ages of lies were observed, want 1", got)
+	}
+	price := listingIn(t, s.want(t, "/v1/listings/7", "Cache-Control: no-cache")).PriceMinor
+	for range 3 { // from now on its class is read from the database, here and by whoever finds the entry in Redis
+		a := s.want(t, "/v1/listings/7")
+		if got := listingIn(t, a).PriceMinor; got != price || strings.Contains(a.header.Get("Cache-Status"), "hit") {
+			t.Errorf("after the audit: price %d, %s; want %d, past the caches", got, a.header.Get("Cache-Status"), price)
+		}
+	}
+	if got := listingIn(t, serve(t, app).want(t, "/v1/listings/7")).PriceMinor; got != price {
+		t.Errorf("another replica serves price %d out of Redis, want %d", got, price)
+	}
+}
+
+func TestAuditComparesWhatIsMeantWhateverTheCodingAndTheConditions(t *testing.T) {
+	owner, app := seeded(t, 200)
+	s := serve(t, app, auditing("stamped"))
+	for _, path := range []string{"/v1/cities", "/v1/cities/lisbon/stats", "/v1/listings?city=lisbon&facets=type", "/v1/listings/7", "/v1/listings/4711"} {
+		for _, coding := range []string{"identity", "gzip", "br", "zstd"} {
+			before := s.audits(t, "same")
+			eventually(t, path+" is audited in "+coding, func() bool {
+				s.ask(t, "GET", path, "", "Accept-Encoding: "+coding)
+				return s.audits(t, "same") > before
+			})
+		}
+		if tag := s.ask(t, "GET", path, "").header.Get("ETag"); tag != "" {
+			before := s.audits(t, "same")
+			eventually(t, path+" is audited where the client has it", func() bool {
+				if a := s.ask(t, "GET", path, "", "If-None-Match: "+tag); a.status != http.StatusNotModified {
+					t.Fatalf("%s: status %d", path, a.status)
+				}
+				return s.audits(t, "same") > before
+			})
+		}
+	}
+	if got := s.audits(t, "stale") + s.audits(t, "changed") + s.audits(t, "error"); got != 0 {
+		t.Errorf("%v audits of an idle database found something:\n%s", got, s.log)
+	}
+	// The control: what is compressed, or said to be the same, is compared all the same.
+	tag := s.want(t, "/v1/listings/7").header.Get("ETag")
+	execOn(t, owner, `ALTER TABLE listings DISABLE TRIGGER USER`)
+	execOn(t, owner, `UPDATE listings SET price_minor = price_minor + 1`)
+	eventually(t, "a 304 is found out", func() bool {
+		s.ask(t, "GET", "/v1/listings/7", "", "If-None-Match: "+tag)
+		return s.audits(t, "stale") == 1
+	})
+	eventually(t, "a compressed page is found out", func() bool {
+		s.ask(t, "GET", "/v1/listings?city=lisbon&facets=type", "", "Accept-Encoding: zstd")
+		return s.audits(t, "stale") == 2
+	})
 }
 
 func TestAuditExcusesChangesThatTheLogKnows(t *testing.T) {
@@ -74,6 +127,9 @@ func TestAuditFindsWhatTTLServesAfterAChange(t *testing.T) {
 	s.readUntil(t, "/v1/listings/7", "same")
 	s.ask(t, "PATCH", "/v1/listings/7", `{"price_minor": 5}`, "Authorization: Bearer "+writeToken)
 	s.readUntil(t, "/v1/listings/7", "stale")
+	if got := sum(s.metrics(t), "strata_audit_stale_age_seconds", "strategy", "ttl"); got < 1 {
+		t.Error("it was not observed how old the lie was")
+	}
 }
 
 func TestAuditsAreCountedAsNothingElse(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -44,6 +45,8 @@ type Layered[K comparable, V any] struct {
 	l1      [strategies]*otter.Cache[K, *entry[V]] // nil for strategies without L1 at this level
 	flights flights[V]
 	limit   *limit // of this class alone; nil without
+
+	condemned atomic.Uint64 // the epoch that Condemn was told of; 0 without
 }
 
 // New returns the cache of a class.
@@ -202,7 +205,7 @@ func (c *Layered[K, V]) lookup(ctx context.Context, r request, key K) (*entry[V]
 // judge decides whether an entry may be served: by its stamp where the strategy has stamps, and by its age.
 func (c *Layered[K, V]) judge(e *entry[V], m moment) Outcome {
 	if m.asOf != nil {
-		if m.blind {
+		if m.blind || c.isCondemned(e) {
 			return Bypassed
 		}
 		switch c.layers.ledger.Judge(&e.stamp, &e.seen) {
@@ -272,6 +275,7 @@ func (c *Layered[K, V]) extended(e *entry[V], result Result) freshness.Stamp {
 // fetch gets what L1 does not have. l1 is the unusable entry that it does have, or nil.
 func (c *Layered[K, V]) fetch(ctx context.Context, r request, key K, l1 *entry[V], l1Outcome Outcome) (*entry[V], Result, error) {
 	load := func(ctx context.Context) (V, error) { return c.class.Load(ctx, key) }
+	c.Audited(ctx, key)
 	if _, keepsL2 := r.strategy.keeps(c.class.Level); r.bypass || !keepsL2 {
 		return c.direct(ctx, load)
 	}
@@ -419,7 +423,7 @@ func (c *Layered[K, V]) shared(ctx context.Context, f *flight[V]) *flight[V] {
 		return own
 	}
 	asOf := c.layers.ledger.AsOf()
-	if c.layers.ledger.Judge(&f.entry.stamp, &f.entry.seen) != freshness.Fresh {
+	if c.isCondemned(f.entry) || c.layers.ledger.Judge(&f.entry.stamp, &f.entry.seen) != freshness.Fresh {
 		return nil
 	}
 	own.result.Source, own.result.Loaded = source(c.class.Level, L1), 0 // this request did not ask the origin

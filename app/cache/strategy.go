@@ -72,7 +72,8 @@ type request struct {
 	strategy Strategy
 	chosen   bool // strategy was set for this request
 	bypass   bool
-	audit    bool // count nothing; goes with bypass
+	audit    bool     // count nothing; goes with bypass
+	audited  *audited // what was read for an audit; nil without
 	trail    *Trail
 }
 
@@ -107,7 +108,7 @@ func Bypass(ctx context.Context) context.Context {
 // with the truth.
 func Audit(ctx context.Context) context.Context {
 	r := requestOf(ctx)
-	r.bypass, r.audit = true, true
+	r.bypass, r.audit, r.audited = true, true, new(audited)
 	return r.in(ctx)
 }
 

@@ -65,7 +65,8 @@ type Trail struct {
 	source telemetry.Source
 	loaded time.Duration
 	asOf   time.Time
-	unsure bool // some part has no as-of time, so the whole has none
+	filled time.Time // of the oldest part
+	unsure bool      // some part has no as-of time, so the whole has none
 }
 
 // Step returns what a layer did for the last value that was asked of it.
@@ -100,6 +101,13 @@ func (t *Trail) AsOf() time.Time {
 	return t.asOf
 }
 
+// Filled returns when the oldest part of the answer was read from the origin; zero if nothing was read.
+func (t *Trail) Filled() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.filled
+}
+
 // add notes one read. It does nothing without a trail.
 func (t *Trail) add(level Level, r Result) {
 	if t == nil {
@@ -111,6 +119,9 @@ func (t *Trail) add(level Level, r Result) {
 	t.reads++
 	t.source = max(t.source, r.Source)
 	t.loaded += r.Loaded
+	if t.filled.IsZero() || r.Filled.Before(t.filled) {
+		t.filled = r.Filled
+	}
 	t.unsure = t.unsure || r.AsOf.IsZero()
 	if t.asOf.IsZero() || r.AsOf.Before(t.asOf) {
 		t.asOf = r.AsOf

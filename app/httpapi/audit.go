@@ -1,13 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
-	"log/slog"
 	"math"
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -16,6 +15,7 @@ import (
 	"strata/app/cache"
 	"strata/app/freshness"
 	"strata/app/telemetry"
+	"strata/app/viewcache"
 )
 
 // The results of an audit.
@@ -35,6 +35,7 @@ type auditor struct {
 	next   atomic.Int64 // Unix nanoseconds: from then on the next such answer is taken
 	work   chan sample
 	counts [auditResults][strategies]prometheus.Counter
+	ages   [strategies]prometheus.Observer // of the changes that stale answers missed
 }
 
 // sample is an answer that went out.
@@ -42,7 +43,8 @@ type sample struct {
 	request  *fasthttp.Request
 	strategy cache.Strategy
 	asOf     *freshness.AsOf // what the ledger vouched for just before the answer was looked for, so that the answer claims no less
-	sum      uint64          // of the body, not compressed
+	seen     *viewcache.Seen
+	taken    time.Time
 }
 
 func newAuditor(every time.Duration, reg prometheus.Registerer) *auditor {
@@ -59,29 +61,35 @@ func newAuditor(every time.Duration, reg prometheus.Registerer) *auditor {
 			a.counts[result][s] = counts.WithLabelValues(name, s.String())
 		}
 	}
+	ages := promauto.With(reg).NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricAuditStaleAge,
+		"How long ago the change was made that a stale answer missed, by the time in the data; where they hold none, how long ago the answer was read from the database, "+
+			"which is the most that it can be. Under stamped there must be none at all: the log names what was missed."),
+		[]string{telemetry.LabelStrategy})
+	for _, s := range cache.Strategies() {
+		a.ages[s] = ages.WithLabelValues(s.String())
+	}
 	return a
 }
 
-// due returns what the ledger vouches for if an answer that is looked for now is to be audited, else nil. It costs an atomic load.
-func (s *Server) due(now time.Time) *freshness.AsOf {
+// due returns what the ledger vouches for if an answer that is looked for now is to be audited, and then has it noted what that says; else nil. It costs
+// an atomic load.
+func (s *Server) due(c *fasthttp.RequestCtx, now time.Time) *freshness.AsOf {
 	if now.UnixNano() < s.audit.next.Load() {
 		return nil
 	}
+	c.SetUserValue(viewcache.LocalSeen, new(viewcache.Seen))
 	return s.ledger.AsOf()
 }
 
 // take notes an answer that is to be audited, unless another request was faster.
 func (s *Server) take(c *fasthttp.RequestCtx, strategy cache.Strategy, asOf *freshness.AsOf) {
-	if c.Response.StatusCode() != fiber.StatusOK || !c.IsGet() {
+	seen, ok := c.UserValue(viewcache.LocalSeen).(*viewcache.Seen)
+	if !ok || seen.Status != fiber.StatusOK && seen.Status != fiber.StatusNotFound || !c.IsGet() && !c.IsHead() {
 		return
 	}
-	now := time.Now().UnixNano()
+	now := time.Now()
 	next := s.audit.next.Load()
-	if now < next || !s.audit.next.CompareAndSwap(next, now+int64(s.audit.every)) {
-		return
-	}
-	body, err := c.Response.BodyUncompressed()
-	if err != nil {
+	if now.UnixNano() < next || !s.audit.next.CompareAndSwap(next, now.Add(s.audit.every).UnixNano()) {
 		return
 	}
 	request := fasthttp.AcquireRequest() // never given back: it is one a second
@@ -89,7 +97,7 @@ func (s *Server) take(c *fasthttp.RequestCtx, strategy cache.Strategy, asOf *fre
 	request.Header.SetHostBytes(c.Request.Header.Host())
 	request.SetRequestURIBytes(c.Request.Header.RequestURI()) // it copies
 	select {
-	case s.audit.work <- sample{request, strategy, asOf, xxhash.Sum64(body)}:
+	case s.audit.work <- sample{request, strategy, asOf, seen, now}:
 	default: // the last one is still being looked at
 	}
 }
@@ -127,25 +135,27 @@ func (s *Server) compare(ctx context.Context, x sample) int {
 	c.Init(x.request, nil, nil)
 	c.SetUserValue(localAudit, truth)
 	s.inner(&c)
-	status := c.Response.StatusCode()
+	status, body := c.Response.StatusCode(), c.Response.Body()
 	switch {
 	case status != fiber.StatusOK && status != fiber.StatusNotFound:
 		return auditError
-	case status == fiber.StatusOK && xxhash.Sum64(c.Response.Body()) == x.sum:
+	case status == x.seen.Status && (status == fiber.StatusNotFound || bytes.Equal(body, x.seen.Body)):
 		return auditSame
 	case x.strategy != cache.Stamped:
+		s.audit.ages[x.strategy].Observe(x.missed(body).Seconds())
 		return auditStale
 	case !s.ledger.Await(ctx, math.MaxUint64): // until it knows all that the truth may have held
 		return auditError
 	}
 	// A change that the answer need not have shown is one of the same tags that was not visible when the answer was looked for.
 	stamp := read.Stamp()
+	truthSnapshot := stamp.Snapshot
 	stamp.Snapshot = x.asOf.Snapshot
 	switch s.ledger.Judge(&stamp, nil) {
 	case freshness.Invalidated:
 		return auditChanged
 	case freshness.Fresh:
-		s.tel.Log.LogAttrs(ctx, slog.LevelError, "audit found a stale answer", slog.String("path", string(x.request.URI().Path())), slog.String("as_of", x.asOf.Text))
+		s.condemn(truth, x, stamp.Epoch, truthSnapshot, body)
 		return auditStale
 	}
 	return auditError

@@ -36,7 +36,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 		return nil
 	}
 	began := time.Now()
-	audited := s.due(began)
+	audited := s.due(c.Context(), began)
 	method := methodIndex(c.Method())
 	s.metrics.active[method].Inc()
 	s.open(c)

@@ -71,7 +71,7 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 		return false
 	}
 	began := time.Now()
-	audited := s.due(began)
+	audited := s.due(ctx, began)
 	var asked viewcache.Asked
 	var traceparent, id []byte
 	seen := false

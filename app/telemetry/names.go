@@ -21,6 +21,7 @@ const (
 	MetricServedStaleness = "strata_served_staleness_seconds" // histogram of how old an answer was allowed to be when it left: strategy
 	MetricStrategyInfo    = "strata_strategy_info"            // gauge, 1 for the strategy that this replica was configured with: strategy
 	MetricAudit           = "strata_audit_total"              // counter of answers out of a cache that were made again and compared: result, strategy
+	MetricAuditStaleAge   = "strata_audit_stale_age_seconds"  // histogram of how long ago the change was that an answer missed: strategy
 )
 
 // The metrics of the caches.

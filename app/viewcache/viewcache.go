@@ -78,6 +78,9 @@ func (v *Views) Handler(key func(*fiber.Ctx) (Key, bool)) fiber.Handler {
 		}
 		ctx := c.UserContext()
 		if cache.Audited(ctx) { // nobody reads the header fields, and nothing is to be counted
+			if k, ok := key(c); ok {
+				v.classes[k.Class].Audited(ctx, k.Text)
+			}
 			return c.Next()
 		}
 		strategy, keeps := v.layers.Keeps(ctx, cache.Views)
@@ -162,6 +165,9 @@ func (v *Views) finish(c *fiber.Ctx, strategy cache.Strategy, view *view, asked 
 // answer makes the response what the request asks for: the view in one coding, or word that the client has it. The error says that it is neither.
 // trail is nil for a view out of L1.
 func (v *Views) answer(c *fasthttp.RequestCtx, strategy cache.Strategy, view *view, asked *Asked, result cache.Result, trail *cache.Trail) error {
+	if seen, ok := c.UserValue(LocalSeen).(*Seen); ok {
+		seen.note(view, result, trail)
+	}
 	res := &c.Response
 	if trail != nil { // the handlers may have said so before it was clear whether it can be said
 		res.Header.Del(fiber.HeaderETag)

@@ -92,7 +92,10 @@ func freshness() *dashboard {
 		q(`sum by (reason) (strata_epoch_resets_total)`, "{{reason}}"))
 	d.graph("Audit", "ops", "Answers that were compared with the database: same, changed since, stale, or not comparable because of an error.", 8,
 		q(`sum by (result) (rate(strata_audit_total[$__rate_interval]))`, "{{result}}"))
-	d.graph("Look-ups refused because a change was known", "ops", "Each would have been a stale answer without stamps.", 24,
+	d.graph("Stale answers that the audit found", "ops", "All, and those that missed a change which was made more than 2.5 s before. How long did a sold flat look for sale? Under ttl that is its price; under stamped there are none.", 12,
+		q(`sum(rate(strata_audit_stale_age_seconds_count[$__rate_interval]))`, "all"),
+		q(`sum(rate(strata_audit_stale_age_seconds_count[$__rate_interval])) - sum(rate(strata_audit_stale_age_seconds_bucket{le="2.5"}[$__rate_interval]))`, "for longer than 2.5 s"))
+	d.graph("Look-ups refused because a change was known", "ops", "Each would have been a stale answer without stamps.", 12,
 		q(`sum by (level, layer) (rate(strata_cache_requests_total{outcome="invalidated"}[$__rate_interval]))`, "{{level}} {{layer}}"))
 	return d
 }
