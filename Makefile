@@ -28,7 +28,7 @@ run: strata ## Run the service on a private Postgres and Redis, with made-up dat
 .PHONY: test
 test: lint strata bin/k6 bin/postgres_exporter compiler nginx prometheus ## Lint, then all tests with the race detector, on real Postgres, Redis, Prometheus and k6
 	@echo "Testing ..."
-	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" STRATA_POSTGRES_EXPORTER="$(CURDIR)/bin/postgres_exporter" go run ./tools/alltests . k8s
+	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" STRATA_POSTGRES_EXPORTER="$(CURDIR)/bin/postgres_exporter" go run ./tools/alltests . k8s tools/image
 
 .PHONY: boards
 boards: ## Write the dashboards anew from dashboards/generate
