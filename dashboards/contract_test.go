@@ -37,7 +37,7 @@ func objections(boards []board, k known) []string {
 				if uid != nil && uids[uid[1]] == "" {
 					say("link %q leads to %s, which is no board", l.Title, uid[1])
 				}
-				if uid == nil && !strings.HasPrefix(l.URL, "/explore?") {
+				if uid == nil && !strings.HasPrefix(l.URL, "/explore?") && !strings.HasPrefix(l.URL, "/d/${__data.fields.dashboard}?") {
 					say("link %q leads neither to a board nor to traces: %s", l.Title, l.URL)
 				}
 			}
@@ -288,10 +288,20 @@ func TestAlertsLeadToABoardAndAHeadingOfTheRunbook(t *testing.T) {
 			headings[strings.ToLower(heading)] = true
 		}
 	}
-	uids := make(map[string]bool)
+	uids, shown := make(map[string]bool), panel{}
 	for _, b := range readBoards(t) {
 		uids[b.UID] = true
+		for _, p := range b.all() {
+			if content, _ := p.Options["content"].(string); b.UID == "strata-telemetry" && content == string(text) {
+				shown = p
+			}
+		}
 	}
+	if shown.ID == 0 {
+		t.Fatal("no panel of telemetry.json shows the runbook as it is")
+	}
+	// Prometheus' own page makes links of URLs only, and Grafana is where the external label grafana says.
+	const grafana = "{{ with $externalLabels.grafana }}{{ . }}{{ else }}http://localhost:3000{{ end }}/d/"
 	tested := ""
 	for _, file := range ruleTests(t) {
 		text, err := os.ReadFile(file)
@@ -304,8 +314,11 @@ func TestAlertsLeadToABoardAndAHeadingOfTheRunbook(t *testing.T) {
 		if r.Alert == "" {
 			continue
 		}
-		if want := "deploy/prometheus/RUNBOOK.md#" + strings.ToLower(r.Alert); r.Annotations["runbook_url"] != want || !headings[strings.ToLower(r.Alert)] {
+		if want := fmt.Sprintf("%sstrata-telemetry?viewPanel=%d", grafana, shown.ID); r.Annotations["runbook_url"] != want || !headings[strings.ToLower(r.Alert)] {
 			t.Errorf("%s: runbook_url is %q, want %q and a heading there", r, r.Annotations["runbook_url"], want)
+		}
+		if want := grafana + r.Annotations["dashboard"]; r.Annotations["dashboard_url"] != want {
+			t.Errorf("%s: dashboard_url is %q, want %q", r, r.Annotations["dashboard_url"], want)
 		}
 		if !uids[r.Annotations["dashboard"]] {
 			t.Errorf("%s: leads to the board %q, which is none", r, r.Annotations["dashboard"])

@@ -140,7 +140,10 @@ func (s *pipeline) series(t *testing.T, expr, legend string, ranged bool) []draw
 	return all
 }
 
-func colorOf(name string, i int) string {
+func colorOf(p panel, name string, i int) string {
+	if color, ok := p.property(name, "color").(map[string]any); ok {
+		return color["fixedColor"].(string)
+	}
 	if s, ok := strategies.Find(strings.Fields(name + " .")[0]); ok {
 		return s.Dark
 	}
@@ -257,7 +260,7 @@ func table(p panel, all []drawn, w float64) string {
 	}
 	for j, strategy := range lines {
 		y := 80 + 26*j
-		fmt.Fprintf(&out, `<text x="12" y="%d" font-size="14" fill="%s" font-weight="600">%s</text>`, y, colorOf(strategy, 0), strategy)
+		fmt.Fprintf(&out, `<text x="12" y="%d" font-size="14" fill="%s" font-weight="600">%s</text>`, y, colorOf(p, strategy, 0), strategy)
 		for i, name := range columns {
 			fmt.Fprintf(&out, `<text x="%.0f" y="%d" font-size="14" fill="#ccccdc">%s</text>`, step*float64(i+1), y, cells[strategy+name])
 		}
@@ -271,6 +274,9 @@ func graph(p panel, all []drawn, w, h float64) string {
 	logarithmic := scale["type"] == "log"
 	stacked := stacking["mode"] == "percent" || stacking["mode"] == "normal"
 	if stacked {
+		all = slices.DeleteFunc(all, func(d drawn) bool { // hidden, in Grafana too
+			return !slices.ContainsFunc(d.points, func(point [2]float64) bool { return point[1] > 0 })
+		})
 		all = stack(all, stacking["mode"] == "percent")
 	}
 	low, high, from, to := math.Inf(1), 0.0, math.Inf(1), 0.0
@@ -316,16 +322,20 @@ func graph(p panel, all []drawn, w, h float64) string {
 		fill := "none"
 		if stacked {
 			fmt.Fprintf(&path, "L%.1f %.1fL%.1f %.1fZ", left+width*(one.points[len(one.points)-1][0]-from)/max(to-from, 1), top+height, left+width*(one.points[0][0]-from)/max(to-from, 1), top+height)
-			fill = colorOf(one.name, i)
+			fill = colorOf(p, one.name, i)
 		}
-		fmt.Fprintf(&out, `<path d="%s" fill="%s" stroke="%s" stroke-width="1.6"/>`, path.String(), fill, colorOf(one.name, i))
+		style := ""
+		if slices.ContainsFunc(p.FieldConfig.Overrides, func(o panelOverride) bool { return o.styles(one.name) }) {
+			style = ` stroke-dasharray="2 5"`
+		}
+		fmt.Fprintf(&out, `<path d="%s" fill="%s" stroke="%s" stroke-width="1.6"%s/>`, path.String(), fill, colorOf(p, one.name, i), style)
 	}
 	x := left
 	for i, one := range all {
 		if x+float64(len(one.name))*6+20 > w {
 			break
 		}
-		fmt.Fprintf(&out, `<rect x="%.0f" y="%.0f" width="10" height="3" fill="%s"/><text x="%.0f" y="%.0f" class="note">%s</text>`, x, h-13, colorOf(one.name, i), x+14, h-8, html.EscapeString(one.name))
+		fmt.Fprintf(&out, `<rect x="%.0f" y="%.0f" width="10" height="3" fill="%s"/><text x="%.0f" y="%.0f" class="note">%s</text>`, x, h-13, colorOf(p, one.name, i), x+14, h-8, html.EscapeString(one.name))
 		x += float64(len(one.name))*6 + 26
 	}
 	return out.String()

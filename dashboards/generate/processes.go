@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // runtime is Go's view of the service's processes.
 func runtime() *dashboard {
 	d := newBoard("strata-go", "Go runtime", "Processor, memory, collector and scheduler of the service's processes.")
@@ -90,7 +92,10 @@ func telemetry() *dashboard {
 	d.row("Alerts")
 	d.timeline("Faults", "When which of the alerts fired that shade the other boards.", 24, [2]string{"quiet", "green"}, [2]string{"fires", "red"},
 		q(`max by (alertname) (ALERTS{alertname=~"`+faults+`", alertstate="firing"})`, "{{alertname}}")).needs("No alert fires")
-	d.table("Alerts that fire", "short", "alertname severity", "Each has a heading in deploy/prometheus/RUNBOOK.md: what it means, what to look at, what to do.", 24,
-		q(`count by (alertname, severity) (ALERTS{alertstate="firing"})`, "Firing")).needs("No alert fires")
+	alerts := d.table("Alerts that fire", "short", "alertname severity dashboard", "Each has a heading in the runbook below: what it means, what to look at, what to do. A click on a line leads to its board.", 24,
+		q(firing(), "Firing")).needs("No alert fires")
+	alerts.links(dataLink{Title: "Its board", URL: "/d/${__data.fields.dashboard}?${__url_time_range}"}, dataLink{Title: "The runbook", URL: "/d/strata-telemetry?viewPanel=" + fmt.Sprint(alerts.ID+2)})
+	d.closed("Runbook: what each alert means, and what to do")
+	d.text(runbook(), 30)
 	return d
 }
