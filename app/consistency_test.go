@@ -19,8 +19,11 @@ import (
 	"strata/app/cache"
 	"strata/app/freshness"
 	"strata/app/httpapi"
+	"strata/app/instruments"
 	"strata/app/listing"
 	"strata/app/postgres"
+	"strata/app/ratelimit"
+	"strata/app/remote"
 	"strata/app/telemetry"
 	"strata/app/viewcache"
 )
@@ -305,12 +308,13 @@ func newReplica(t *testing.T, appURL, readURL string, strategy cache.Strategy, f
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, err := cache.NewLayers(cache.Config{Strategy: strategy, TTL: time.Second, RedisURL: stack.RedisURL}, ledger, tel)
+	redis, err := instruments.Redis(remote.Config{URL: stack.RedisURL}, tel)
 	if err != nil {
 		t.Fatal(err)
 	}
+	layers := instruments.Caches(cache.Config{Strategy: strategy, TTL: time.Second}, redis, ledger, tel)
 	r := &replica{listings: listing.NewService(dawdling{db}, layers, ledger), ledger: ledger, tel: tel}
-	server := httpapi.New(httpapi.Config{}, r.listings, viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, tel)
+	server := httpapi.New(httpapi.Config{}, r.listings, viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, ratelimit.New(redis, tel), tel)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +341,8 @@ func newReplica(t *testing.T, appURL, readURL string, strategy cache.Strategy, f
 		_ = server.Shutdown(context.Background())
 		cancel()
 		running.Wait()
-		_ = layers.Close()
+		layers.Close()
+		_ = redis.Close()
 		db.Close()
 	})
 	return r

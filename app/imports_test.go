@@ -17,16 +17,19 @@ import (
 
 // mayImport is who may import whom, of the packages of the service.
 var mayImport = map[string][]string{
-	"app/telemetry": {},
-	"app/freshness": {},
-	"app/cache":     {"app/freshness", "app/telemetry"},
-	"app/listing":   {"app/cache", "app/freshness", "app/telemetry"},
-	"app/postgres":  {"app/listing", "app/freshness", "app/telemetry"},
-	"app/ratelimit": {"app/cache", "app/telemetry"}, // the former for its way to Redis
-	"app/viewcache": {"app/cache", "app/freshness", "app/telemetry"},
-	"app/httpapi":   {"app/listing", "app/viewcache", "app/ratelimit", "app/cache", "app/freshness", "app/telemetry"}, // the last but two for what a request asks of the caches
+	"app/telemetry":   {},
+	"app/freshness":   {},
+	"app/cache":       {"app/freshness"},
+	"app/remote":      {},
+	"app/instruments": {"app/cache", "app/remote", "app/freshness", "app/telemetry"}, // alone knows both what happens and what it is called outside
+	"app/listing":     {"app/cache", "app/freshness", "app/telemetry"},
+	"app/postgres":    {"app/listing", "app/freshness", "app/telemetry"},
+	"app/ratelimit":   {"app/remote", "app/telemetry"},
+	"app/viewcache":   {"app/cache", "app/freshness", "app/telemetry"},
+	"app/httpapi":     {"app/listing", "app/viewcache", "app/ratelimit", "app/cache", "app/freshness", "app/telemetry"}, // the last but two for what a request asks of the caches
 	"app": {
 		"app/telemetry", "app/freshness", "app/cache", "app/listing", "app/postgres", "app/viewcache", "app/ratelimit", "app/httpapi",
+		"app/remote", "app/instruments",
 	},
 }
 
@@ -36,7 +39,7 @@ var keepTo = map[string][]string{
 	"go.opentelemetry.io/otel/exporters":                      {"app/telemetry"},
 	"go.opentelemetry.io/contrib":                             {"app/telemetry"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"app/telemetry"},
-	"github.com/redis/go-redis":                               {"app/cache"},
+	"github.com/redis/go-redis":                               {"app/remote"},
 	"github.com/maypok86/otter":                               {"app/cache"},
 	"github.com/jackc/pgx":                                    {"app/postgres"},
 	"github.com/pressly/goose":                                {"app/postgres"},
@@ -66,16 +69,16 @@ func TestTheTableWouldNoticeEachKindOfBreach(t *testing.T) {
 		want                string
 	}{
 		"allowed":              {"app/cache", "layered.go", "strata/app/freshness", ""},
-		"allowed library":      {"app/cache", "redis.go", "github.com/redis/go-redis/v9", ""},
-		"OpenTelemetry's API":  {"app/cache", "redis.go", "go.opentelemetry.io/otel/trace", ""},
+		"allowed library":      {"app/remote", "redis.go", "github.com/redis/go-redis/v9", ""},
+		"OpenTelemetry's API":  {"app/instruments", "redis.go", "go.opentelemetry.io/otel/trace", ""},
 		"test may import more": {"app/cache", "layered_test.go", "strata/deploy/local", ""},
 		"test may look below":  {"app/cache", "layered_test.go", "github.com/jackc/pgx/v5", ""},
 		"a program of its own": {"loadtest", "main.go", "github.com/spf13/cobra", ""},
 		"upwards":              {"app/freshness", "ledger.go", "strata/app/cache", "app/freshness must not import app/cache (in ledger.go): it may import nothing of ours"},
 		"sideways":             {"app/viewcache", "key.go", "strata/app/listing", "app/viewcache must not import app/listing (in key.go): it may import app/cache, app/freshness, app/telemetry of ours"},
-		"the test environment": {"app/cache", "redis.go", "strata/deploy/local", "app/cache must not import deploy/local (in redis.go): it may import app/freshness, app/telemetry of ours"},
+		"the test environment": {"app/cache", "redis.go", "strata/deploy/local", "app/cache must not import deploy/local (in redis.go): it may import app/freshness of ours"},
 		"library":              {"app/listing", "service.go", "github.com/jackc/pgx/v5/pgxpool", "app/listing must not import github.com/jackc/pgx/v5/pgxpool (in service.go): only app/postgres knows github.com/jackc/pgx"},
-		"library of two":       {"app/cache", "layers.go", "github.com/gofiber/fiber/v2", "app/cache must not import github.com/gofiber/fiber/v2 (in layers.go): only app/viewcache, app/httpapi know github.com/gofiber/fiber"},
+		"library of two":       {"app/cache", "caches.go", "github.com/gofiber/fiber/v2", "app/cache must not import github.com/gofiber/fiber/v2 (in caches.go): only app/viewcache, app/httpapi know github.com/gofiber/fiber"},
 		"from outside":         {"loadtest/witness", "main.go", "strata/app/listing", "loadtest/witness must not import app/listing (in main.go): loadtest knows the service from outside only"},
 		"from outside's test":  {"dashboards", "contract_test.go", "strata/app/telemetry", "dashboards must not import app/telemetry (in contract_test.go): dashboards knows the service from outside only"},
 		"new package":          {"app/utils", "strings.go", "strings", "app/utils is not in the table (in strings.go): decide what it may import, and say why it exists"},

@@ -14,8 +14,11 @@ import (
 	"strata/app/cache"
 	"strata/app/freshness"
 	"strata/app/httpapi"
+	"strata/app/instruments"
 	"strata/app/listing"
 	"strata/app/postgres"
+	"strata/app/ratelimit"
+	"strata/app/remote"
 	"strata/app/telemetry"
 	"strata/app/viewcache"
 )
@@ -49,7 +52,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 
 	// A request falls through these from the last line to the first.
 	ledger := freshness.NewLedger(freshness.Config{})
-	var layers *cache.Layers // the database's metrics ask it for each request's strategy
+	var layers *cache.Caches // the database's metrics ask it for each request's strategy
 	db, err := postgres.Open(ctx, postgres.Config{
 		URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize, ReadURL: string(cfg.Postgres.ReadURL), Ledger: ledger,
 		Strategies: cfg.strategies(),
@@ -64,11 +67,15 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 		return err
 	}
 	defer db.Close()
-	layers, err = cache.NewLayers(cfg.layers(), ledger, tel)
+	redis, err := instruments.Redis(remote.Config{URL: string(cfg.Cache.RedisURL)}, tel)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, layers.Close()) }()
+	if redis != nil {
+		defer func() { err = errors.Join(err, redis.Close()) }()
+	}
+	layers = instruments.Caches(cfg.layers(), redis, ledger, tel)
+	defer layers.Close()
 	listings := listing.NewService(db, layers, ledger)
 	views := viewcache.New(cfg.Views.views(), layers, tel)
 	tokens, err := cfg.HTTP.Tokens()
@@ -79,7 +86,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	server := httpapi.New(cfg.api(tokens, proxies), listings, views, layers, ledger, tel)
+	server := httpapi.New(cfg.api(tokens, proxies), listings, views, layers, ledger, ratelimit.New(redis, tel), tel)
 
 	// A change climbs the same stack: the feed writes what it reads into the ledger, and every layer asks the ledger.
 	feed := postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel)
@@ -121,7 +128,6 @@ func (c Config) layers() cache.Config {
 	strategy, _ := cache.ParseStrategy(c.Cache.Strategy) // the command line admits no other
 	return cache.Config{
 		Strategy: strategy, Lab: c.HTTP.Lab, TTL: c.Cache.TTL,
-		RedisURL:     string(c.Cache.RedisURL),
 		ViewsL1Bytes: uint64(c.Cache.ViewsL1Bytes), DataL1Bytes: uint64(c.Cache.DataL1Bytes), MaxLoads: c.Cache.MaxLoads,
 	}
 }

@@ -1,14 +1,10 @@
 package cache
 
 import (
-	"io"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"strata/app/telemetry"
 	"strata/deploy/local"
 )
 
@@ -27,9 +23,9 @@ func startCluster(t *testing.T) *local.RedisCluster {
 }
 
 // sources reads all keys and says how many came from where.
-func (r *replica) sources(t *testing.T, keys int) map[telemetry.Source]int {
+func (r *replica) sources(t *testing.T, keys int) map[Source]int {
 	t.Helper()
-	from := make(map[telemetry.Source]int)
+	from := make(map[Source]int)
 	for key := range keys {
 		got, trail := r.read(t, key)
 		if got != key {
@@ -48,10 +44,10 @@ func TestClusterIsSharedAndEachNodesDeathCostsItsSlotsOnly(t *testing.T) {
 	for key := range keys {
 		o.write(key, key)
 	}
-	cfg := Config{Strategy: Stamped, RedisURL: cluster.URL, RedisTimeout: 5 * time.Second}
+	cfg := Config{Strategy: Stamped, Remote: at{url: cluster.URL}}
 	fresh := func() *replica { return newReplica(t, cfg, o) }
 	fresh().sources(t, keys)
-	if diff := cmp.Diff(map[telemetry.Source]int{telemetry.SourceDataL2: keys}, fresh().sources(t, keys)); diff != "" {
+	if diff := cmp.Diff(map[Source]int{SourceDataL2: keys}, fresh().sources(t, keys)); diff != "" {
 		t.Fatalf("another replica's reads (-want +got):\n%s", diff)
 	}
 
@@ -61,11 +57,11 @@ func TestClusterIsSharedAndEachNodesDeathCostsItsSlotsOnly(t *testing.T) {
 		survivor.l1[Stamped].InvalidateAll()
 		survivor.tell(o)
 		from := survivor.sources(t, keys)
-		if l2 := from[telemetry.SourceDataL2]; l2 < keys/2 || l2 > keys*5/6 || l2+from[telemetry.SourcePostgres] != keys {
+		if l2 := from[SourceDataL2]; l2 < keys/2 || l2 > keys*5/6 || l2+from[SourcePostgres] != keys {
 			t.Errorf("round %d with two nodes of three: %v, want about two thirds from L2 and the rest from the origin", round, from)
 		}
 	}
-	if got := testutil.ToFloat64(survivor.layers.metrics.breakerOpen); got == 0 {
+	if got := survivor.redis.worst.Load(); got == 0 {
 		t.Error("no breaker is open, although a node is gone")
 	}
 	if err := cluster.StartNode(t.Context(), 2); err != nil {
@@ -74,7 +70,7 @@ func TestClusterIsSharedAndEachNodesDeathCostsItsSlotsOnly(t *testing.T) {
 	eventually(t, "all slots are used again", func() bool {
 		survivor.l1[Stamped].InvalidateAll()
 		survivor.tell(o)
-		return survivor.sources(t, keys)[telemetry.SourceDataL2] == keys
+		return survivor.sources(t, keys)[SourceDataL2] == keys
 	})
 }
 
@@ -86,7 +82,7 @@ func TestStrategiesMeanTheSameInACluster(t *testing.T) {
 	for key := range 30 {
 		o.write(key, key)
 	}
-	cfg := Config{Strategy: Aside, RedisURL: cluster.URL, RedisTimeout: 5 * time.Second}
+	cfg := Config{Strategy: Aside, Remote: at{url: cluster.URL}}
 	writer, reader := newReplica(t, cfg, o), newReplica(t, cfg, o)
 	reader.sources(t, 30)
 	all := make([]int, 30)
@@ -103,34 +99,11 @@ func TestStrategiesMeanTheSameInACluster(t *testing.T) {
 			t.Errorf("aside after Forget: %d, want %d", got, key+1000)
 		}
 	}
-	stamped := Config{Strategy: Stamped, RedisURL: cluster.URL, RedisTimeout: 5 * time.Second}
+	stamped := Config{Strategy: Stamped, Remote: at{url: cluster.URL}}
 	a, b := newReplica(t, stamped, o), newReplica(t, stamped, o)
-	wantRead(t, a, 1, 1001, telemetry.SourcePostgres)
-	wantRead(t, b, 1, 1001, telemetry.SourceDataL2)
+	wantRead(t, a, 1, 1001, SourcePostgres)
+	wantRead(t, b, 1, 1001, SourceDataL2)
 	o.write(1, 2001)
 	b.tell(o)
-	wantRead(t, b, 1, 2001, telemetry.SourcePostgres)
-}
-
-func TestURLSaysWhetherRedisIsACluster(t *testing.T) {
-	for url, want := range map[string]bool{
-		"redis://a:6379": false, "redis://:x@a:6379/2": false, "unix:///run/redis.sock": false, "rediss://a:6379?cluster=false": false,
-		"redis://a:6379?addr=b:6379": true, "rediss://:x@a:6379?addr=b:1&addr=c:2": true, "redis://a:6379?cluster=true": true,
-	} {
-		if _, cluster := clusterURL(url); cluster != want {
-			t.Errorf("%s: cluster is %t, want %t", url, cluster, want)
-		}
-		tel, err := telemetry.New(t.Context(), telemetry.Config{}, io.Discard)
-		if err != nil {
-			t.Fatal(err)
-		}
-		layers, err := NewLayers(Config{RedisURL: url}, nil, tel)
-		if err != nil {
-			t.Errorf("%s: %v", url, err)
-			continue
-		}
-		if err := layers.Close(); err != nil {
-			t.Error(err)
-		}
-	}
+	wantRead(t, b, 1, 2001, SourcePostgres)
 }

@@ -7,9 +7,9 @@ import (
 	"strata/app/freshness"
 )
 
-// Condemn removes the entry of a key whose value was found to miss a change that the ledger does not know of, from L1 and L2, and serves no entry of
-// the class any more that was filled in this epoch: whatever hid that change may have hidden others. It returns the stamp of the entry in L1, or one
-// that is not Known if there is none.
+// Condemn removes the entry of a key whose value was found to miss a change that the ledger does not know of, from L1 and L2, and
+// serves no entry of the class any more that was filled in this epoch: whatever hid that change may have hidden others. It returns
+// the stamp of the entry in L1, or one that is not Known if there is none.
 func (c *Layered[K, V]) Condemn(ctx context.Context, key K, epoch freshness.Epoch) (stamp freshness.Stamp) {
 	c.condemned.Store(uint64(epoch))
 	if l1 := c.l1[Stamped]; l1 != nil {
@@ -17,9 +17,9 @@ func (c *Layered[K, V]) Condemn(ctx context.Context, key K, epoch freshness.Epoc
 			stamp = e.stamp
 		}
 	}
-	if c.layers.l2 != nil {
-		if err := c.layers.l2.delete(context.WithoutCancel(ctx), c.l2Key(Stamped, key)); err != nil {
-			c.layers.tel.Log.WarnContext(ctx, "deleting a condemned entry", "class", c.class.Name, "error", err)
+	if c.caches.cfg.Remote != nil {
+		if err := c.caches.cfg.Remote.Delete(context.WithoutCancel(ctx), c.name(Stamped, key)); err != nil {
+			c.caches.cfg.Log.WarnContext(ctx, "deleting a condemned entry", "class", c.class.Name, "error", err)
 		}
 	}
 	return stamp

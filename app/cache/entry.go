@@ -33,8 +33,8 @@ const overhead = 400
 
 // earliness returns how long before its end an entry that took cost to load is refreshed: cost * -ln(random), so that
 // replicas that share an entry do not all refresh it at once. Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache
-// Stampede Prevention", VLDB 2015, with the dice thrown once an entry and replica instead of at each read: a read then costs one comparison, and
-// within a replica loads are coalesced anyway.
+// Stampede Prevention", VLDB 2015, with the dice thrown once for each entry and replica instead of at each read: a read then
+// costs one comparison, and within a replica loads are coalesced anyway.
 func earliness(cost time.Duration) int64 {
 	return int64(float64(cost) * -math.Log(1-rand.Float64()))
 }
@@ -58,7 +58,8 @@ func appendEntry[V any](b []byte, e *entry[V], cost time.Duration, payload []byt
 	return append(b, payload...)
 }
 
-// decodeEntry reads everything but the value, and returns the payload that holds it: a part of b. It returns errEntry for other bytes.
+// decodeEntry reads everything but the value, and returns the payload that holds it, a part of b. It returns errEntry for other
+// bytes.
 func decodeEntry[V any](b []byte) (*entry[V], []byte, error) {
 	if len(b) < 2 || b[0] != entryVersion {
 		return nil, nil, errEntry

@@ -7,12 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-	dto "github.com/prometheus/client_model/go"
 	"github.com/redis/go-redis/v9"
-
-	"strata/app/telemetry"
 )
 
 // fleet is three replicas that read the same cold key at once. It returns when each has looked into Redis, with what waits for the reads.
@@ -50,11 +45,7 @@ func readAll(t *testing.T, replicas []*replica, key int) (wait func() []int) {
 // lookups is how often a replica has looked for a value in Redis.
 func lookups(t *testing.T, r *replica) uint64 {
 	t.Helper()
-	var m dto.Metric
-	if err := r.layers.l2.metrics.l2Get.(prometheus.Metric).Write(&m); err != nil {
-		t.Fatal(err)
-	}
-	return m.GetHistogram().GetSampleCount()
+	return r.redis.gets.Load()
 }
 
 func TestOneReplicaLoadsForTheFleet(t *testing.T) {
@@ -82,9 +73,9 @@ func TestOneReplicaLoadsForTheFleet(t *testing.T) {
 	if got := o.loads.Load(); got != 1 {
 		t.Errorf("%d loads, want 1", got)
 	}
-	joined := 0.0
+	joined := uint64(0)
 	for _, r := range replicas {
-		joined += testutil.ToFloat64(r.metrics.fleet)
+		joined += r.stats().JoinedFleet
 	}
 	if joined != 2 {
 		t.Errorf("%v reads joined another replica's load, want 2", joined)
@@ -113,14 +104,14 @@ func TestEntryThatOneReplicaCannotJudgeStaysForTheOthers(t *testing.T) {
 	o := newOrigin()
 	o.write(1, 100)
 	cfg := withRedis(t, Stamped)
-	wantRead(t, newReplica(t, cfg, o), 1, 100, telemetry.SourcePostgres)
+	wantRead(t, newReplica(t, cfg, o), 1, 100, SourcePostgres)
 	other := newReplica(t, cfg, o)
 	o.set(func(o *origin) { o.epoch++; o.gate = make(chan struct{}) })
 	puzzled := newReplica(t, cfg, o) // its ledger is of another epoch than the entry
 	done := make(chan struct{})
 	go func() { defer close(done); _, _ = puzzled.Get(t.Context(), 1) }()
 	eventually(t, "it loads", func() bool { return o.loads.Load() == 2 })
-	wantRead(t, other, 1, 100, telemetry.SourceDataL2)
+	wantRead(t, other, 1, 100, SourceDataL2)
 	close(o.gate)
 	<-done
 }
@@ -148,7 +139,7 @@ func TestReplicaThatLoadsForEverHoldsNobodyUp(t *testing.T) {
 	eventually(t, "the first replica loads", func() bool { return o.loads.Load() == 1 })
 	held := o.gate
 	o.set(func(o *origin) { o.gate = nil })
-	wantRead(t, newReplica(t, cfg, o), 1, 100, telemetry.SourcePostgres) // would not return
+	wantRead(t, newReplica(t, cfg, o), 1, 100, SourcePostgres) // would not return
 	close(held)
 	<-done
 }
@@ -161,7 +152,7 @@ func TestLoadThatFailsTakesItsMarkAway(t *testing.T) {
 	if _, err := r.Get(t.Context(), 1); err == nil {
 		t.Fatal("no error")
 	}
-	if err := r.layers.l2.client.Get(t.Context(), r.l2Key(Stamped, 1)).Err(); !errors.Is(err, redis.Nil) {
+	if err := redisClient(t).Get(t.Context(), "strata:"+r.name(Stamped, 1)).Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("the mark is still there: %v", err)
 	}
 }
@@ -195,7 +186,7 @@ func TestRedisThatCannotLeaveMarksIsReadAllTheSame(t *testing.T) {
 	o := newOrigin()
 	o.write(1, 100)
 	cfg := withRedis(t, Stamped)
-	wantRead(t, newReplica(t, cfg, o), 1, 100, telemetry.SourcePostgres)
+	wantRead(t, newReplica(t, cfg, o), 1, 100, SourcePostgres)
 	r := newReplica(t, cfg, o)
 	client := redisClient(t)
 	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil { // with the policy noeviction, all writing is refused
@@ -205,22 +196,22 @@ func TestRedisThatCannotLeaveMarksIsReadAllTheSame(t *testing.T) {
 	if err := client.Set(t.Context(), "x", "y", 0).Err(); err == nil {
 		t.Fatal("Redis keeps what it has no room for")
 	}
-	wantRead(t, r, 1, 100, telemetry.SourceDataL2)
+	wantRead(t, r, 1, 100, SourceDataL2)
 }
 
 func TestUsualTimeFollowsTheMedian(t *testing.T) {
 	var u usual
-	if patience, _ := u.patience(time.Second); patience != time.Second {
-		t.Errorf("patience without experience is %v, want all there is", patience)
+	if pause := u.pause(); pause <= 0 {
+		t.Errorf("pause without experience is %v", pause)
 	}
 	for i := range 1000 {
-		d := 10 * time.Millisecond
+		d := 20 * time.Millisecond
 		if i%10 == 0 {
 			d = time.Minute // one in ten hangs
 		}
 		u.add(d)
 	}
-	if patience, pause := u.patience(time.Second); patience < 15*time.Millisecond || patience > 30*time.Millisecond || pause <= 0 {
-		t.Errorf("patience %v and pause %v, want about 20 ms", patience, pause)
+	if pause := u.pause(); pause < 4*time.Millisecond || pause > 7*time.Millisecond {
+		t.Errorf("pause %v, want about a quarter of 20 ms", pause)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -12,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 
 	"strata/app/freshness"
-	"strata/app/telemetry"
+	"strata/app/remote"
 	"strata/deploy/local"
 )
 
@@ -103,29 +101,60 @@ func tag(key int) string { return "key:" + strconv.Itoa(key) }
 // replica is one process of the service: its own L1 and ledger over the shared Redis and origin.
 type replica struct {
 	*Layered[int, int]
-	layers *Layers
+	caches *Caches
 	ledger *freshness.Ledger
-	tel    *telemetry.Telemetry
+	redis  *watched // nil without
+}
+
+// at stands in a Config for the Redis at a URL, which each replica connects to on its own.
+type at struct {
+	Remote
+	url string
+}
+
+// watched is a replica's Redis.
+type watched struct {
+	*remote.Redis
+	gets  atomic.Uint64
+	worst atomic.Uint64 // breaker, in halves of open
+}
+
+func (w *watched) Start(ctx context.Context, _ remote.Op) context.Context { return ctx }
+
+func (w *watched) End(_ context.Context, op remote.Op, _ error) {
+	if op.Kind == remote.Get {
+		w.gets.Add(1)
+	}
+}
+
+func (w *watched) Breaker(_, _, _ string, worst float64) { w.worst.Store(uint64(2 * worst)) }
+
+func (w *watched) open(t testing.TB, url string) *watched {
+	t.Helper()
+	var err error
+	if w.Redis, err = remote.Open(remote.Config{URL: url, Timeout: 5 * time.Second}, w); err != nil { // so that a slow machine changes nothing
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	return w
 }
 
 func newReplica(t testing.TB, cfg Config, o *origin, change ...func(*Class[int, int])) *replica {
 	t.Helper()
-	tel, err := telemetry.New(t.Context(), telemetry.Config{LogLevel: "error"}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ledger := freshness.NewLedger(freshness.Config{})
-	layers, err := NewLayers(cfg, ledger, tel)
-	if err != nil {
-		t.Fatal(err)
+	var redis *watched
+	if there, ok := cfg.Remote.(at); ok {
+		redis = new(watched).open(t, there.url)
+		cfg.Remote = redis
 	}
-	t.Cleanup(func() { _ = layers.Close() })
+	caches := Open(cfg, ledger)
+	t.Cleanup(caches.Close)
 	class := Class[int, int]{Name: t.Name(), Key: strconv.Itoa, Load: o.load, Absent: errAbsent}
 	for _, c := range change {
 		c(&class)
 	}
 	o.tell(ledger)
-	return &replica{Layered: New(layers, class), layers: layers, ledger: ledger, tel: tel}
+	return &replica{Layered: Of(caches, class), caches: caches, ledger: ledger, redis: redis}
 }
 
 // read gets a key with a trail.
@@ -139,7 +168,7 @@ func (r *replica) read(t testing.TB, key int) (int, *Trail) {
 	return value, trail
 }
 
-func wantRead(t *testing.T, r *replica, key, value int, source telemetry.Source) *Trail {
+func wantRead(t *testing.T, r *replica, key, value int, source Source) *Trail {
 	t.Helper()
 	got, trail := r.read(t, key)
 	if from, _ := trail.Source(); got != value || from != source {
@@ -157,7 +186,7 @@ func withRedis(t testing.TB, s Strategy) Config {
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	return Config{Strategy: s, RedisURL: stack.RedisURL, RedisTimeout: 5 * time.Second} // so that a slow machine changes nothing
+	return Config{Strategy: s, Remote: at{url: stack.RedisURL}}
 }
 
 func redisClient(t testing.TB) *redis.Client {
@@ -189,22 +218,22 @@ func TestStampedReadsThroughL1AndL2(t *testing.T) {
 	o.write(1, 100)
 	cfg := withRedis(t, Stamped)
 	a, b := newReplica(t, cfg, o), newReplica(t, cfg, o)
-	trail := wantRead(t, a, 1, 100, telemetry.SourcePostgres)
+	trail := wantRead(t, a, 1, 100, SourcePostgres)
 	if s := trail.Step(Data, L2); s.Outcome != Miss || !s.Stored {
 		t.Errorf("L2's step %+v, want a miss that was stored", s)
 	}
 	if trail.AsOf().IsZero() || trail.Loaded() <= 0 {
 		t.Errorf("as of %v, loaded in %v", trail.AsOf(), trail.Loaded())
 	}
-	trail = wantRead(t, a, 1, 100, telemetry.SourceDataL1)
+	trail = wantRead(t, a, 1, 100, SourceDataL1)
 	if s := trail.Step(Data, L1); s.Outcome != Hit || s.TTL <= 0 {
 		t.Errorf("L1's step %+v", s)
 	}
 	if !trail.AsOf().Equal(a.ledger.AsOf().Time) {
 		t.Errorf("as of %v, want the ledger's %v", trail.AsOf(), a.ledger.AsOf().Time)
 	}
-	wantRead(t, b, 1, 100, telemetry.SourceDataL2)
-	wantRead(t, b, 1, 100, telemetry.SourceDataL1)
+	wantRead(t, b, 1, 100, SourceDataL2)
+	wantRead(t, b, 1, 100, SourceDataL1)
 	if got := o.loads.Load(); got != 1 {
 		t.Errorf("%d loads, want 1", got)
 	}
@@ -220,16 +249,16 @@ func TestStampedEntryIsRefusedAfterItsTagChanges(t *testing.T) {
 	a.read(t, 2)
 	b.read(t, 1)
 	o.write(1, 101)
-	wantRead(t, a, 1, 100, telemetry.SourceDataL1) // nobody has told it: as true as its as-of time says
+	wantRead(t, a, 1, 100, SourceDataL1) // nobody has told it: as true as its as-of time says
 	o.tell(a.ledger)
-	trail := wantRead(t, a, 1, 101, telemetry.SourcePostgres)
+	trail := wantRead(t, a, 1, 101, SourcePostgres)
 	if l1, l2 := trail.Step(Data, L1).Outcome, trail.Step(Data, L2).Outcome; l1 != Invalidated || l2 != Invalidated {
 		t.Errorf("L1 said %v, L2 %v; want both invalidated", l1, l2)
 	}
-	wantRead(t, a, 2, 200, telemetry.SourceDataL1)
-	wantRead(t, b, 1, 100, telemetry.SourceDataL1)
+	wantRead(t, a, 2, 200, SourceDataL1)
+	wantRead(t, b, 1, 100, SourceDataL1)
 	o.tell(b.ledger)
-	wantRead(t, b, 1, 101, telemetry.SourceDataL2) // judged by b's ledger: what a has read since is true
+	wantRead(t, b, 1, 101, SourceDataL2) // judged by b's ledger: what a has read since is true
 }
 
 func TestSlowFillIsKeptButRefused(t *testing.T) {
@@ -246,7 +275,7 @@ func TestSlowFillIsKeptButRefused(t *testing.T) {
 	if got := <-done; got != 100 {
 		t.Errorf("the slow read itself got %d, want what it read", got)
 	}
-	wantRead(t, r, 1, 101, telemetry.SourcePostgres)
+	wantRead(t, r, 1, 101, SourcePostgres)
 }
 
 func TestReadThatJoinsAnOlderFlightIsNotGivenWhatHasChangedSince(t *testing.T) {
@@ -306,7 +335,7 @@ func TestAbsenceIsKeptUntilTheValueAppears(t *testing.T) {
 	}
 	o.write(1, 100)
 	o.tell(r.ledger)
-	wantRead(t, r, 1, 100, telemetry.SourcePostgres)
+	wantRead(t, r, 1, 100, SourcePostgres)
 }
 
 func TestValueWithoutAStampIsNotKept(t *testing.T) {
@@ -314,8 +343,8 @@ func TestValueWithoutAStampIsNotKept(t *testing.T) {
 	r := newReplica(t, withRedis(t, Stamped), o, func(c *Class[int, int]) {
 		c.Load = func(context.Context, int) (int, error) { o.loads.Add(1); return 1, nil }
 	})
-	wantRead(t, r, 1, 1, telemetry.SourcePostgres)
-	wantRead(t, r, 1, 1, telemetry.SourcePostgres)
+	wantRead(t, r, 1, 1, SourcePostgres)
+	wantRead(t, r, 1, 1, SourcePostgres)
 	if got := r.l1[Stamped].EstimatedSize(); got != 0 {
 		t.Errorf("L1 holds %d entries that nobody can judge", got)
 	}
@@ -327,7 +356,7 @@ func TestEntryBuiltFromCachedPartsDependsOnTheirTags(t *testing.T) {
 	o.write(2, 200)
 	cfg := withRedis(t, Stamped)
 	parts := newReplica(t, cfg, o)
-	sum := New(parts.layers, Class[int, int]{Name: "sum", Key: strconv.Itoa, Load: func(ctx context.Context, _ int) (int, error) {
+	sum := Of(parts.caches, Class[int, int]{Name: "sum", Key: strconv.Itoa, Load: func(ctx context.Context, _ int) (int, error) {
 		a, err := parts.Get(ctx, 1)
 		if err != nil {
 			return 0, err
@@ -379,19 +408,19 @@ func TestExpiredEntryStandsInForASlowOriginAndAFailingOne(t *testing.T) {
 
 	old, gate := expire(), make(chan struct{})
 	o.set(func(o *origin) { o.gate = gate })
-	trail := wantRead(t, r, 1, 100, telemetry.SourceStale)
+	trail := wantRead(t, r, 1, 100, SourceStale)
 	if s := trail.Step(Data, L1); s.Outcome != Stale || s.TTL >= 0 {
 		t.Errorf("L1's step %+v, want stale with a negative TTL", s)
 	}
-	if !trail.AsOf().IsZero() {
-		t.Error("a stale answer claims an as-of time")
+	if !trail.AsOf().Equal(r.ledger.AsOf().Time) {
+		t.Errorf("a stale answer is as of %v, want the ledger's %v: no change is known until then", trail.AsOf(), r.ledger.AsOf().Time)
 	}
 	close(gate)
 	eventually(t, "the load ends behind the answer", func() bool { e, _ := r.l1[Stamped].GetIfPresent(1); return e != old })
 
 	expire()
 	o.set(func(o *origin) { o.gate, o.fail = nil, errors.New("down") })
-	wantRead(t, r, 1, 100, telemetry.SourceStale)
+	wantRead(t, r, 1, 100, SourceStale)
 
 	o.write(1, 101)
 	o.tell(r.ledger)
@@ -416,12 +445,12 @@ func TestBlindReplicaAsksTheOrigin(t *testing.T) {
 	r := newReplica(t, withRedis(t, Stamped), o)
 	r.read(t, 1)
 	r.ledger.Apply(freshness.Poll{Began: time.Now().Add(-time.Minute), Epoch: 1, Snapshot: freshness.Snapshot{Xmin: o.xid, Xmax: o.xid}})
-	trail := wantRead(t, r, 1, 100, telemetry.SourcePostgres)
+	trail := wantRead(t, r, 1, 100, SourcePostgres)
 	if got := trail.Step(Data, L1).Outcome; got != Bypassed {
 		t.Errorf("L1 said %v, want bypass", got)
 	}
 	o.set(func(o *origin) { o.fail = errors.New("down") })
-	wantRead(t, r, 1, 100, telemetry.SourceStale)
+	wantRead(t, r, 1, 100, SourceStale)
 }
 
 func TestEntryIsRefreshedBeforeItExpires(t *testing.T) {
@@ -434,7 +463,7 @@ func TestEntryIsRefreshedBeforeItExpires(t *testing.T) {
 	if client := redisClient(t); client.FlushAll(t.Context()).Err() != nil {
 		t.Fatal("flushing")
 	}
-	wantRead(t, r, 1, 100, telemetry.SourceDataL1)
+	wantRead(t, r, 1, 100, SourceDataL1)
 	eventually(t, "a refresh", func() bool { now, _ := r.l1[Stamped].GetIfPresent(1); return now != e })
 	if got := o.loads.Load(); got != 2 {
 		t.Errorf("%d loads, want the first and one refresh", got)
@@ -450,7 +479,7 @@ func TestBypassReadsTheOriginAndKeepsNothing(t *testing.T) {
 	if v, err := r.Get(Bypass(t.Context()), 1); v != 101 || err != nil {
 		t.Errorf("Get = %d, %v; want 101", v, err)
 	}
-	wantRead(t, r, 1, 100, telemetry.SourceDataL1)
+	wantRead(t, r, 1, 100, SourceDataL1)
 }
 
 func TestStrategiesAreWhatPeopleDeploy(t *testing.T) {
@@ -495,7 +524,7 @@ func TestStrategiesAreWhatPeopleDeploy(t *testing.T) {
 
 func TestOnlyALaboratoryLetsARequestChooseItsStrategy(t *testing.T) {
 	r := newReplica(t, Config{Strategy: Stamped}, newOrigin())
-	if got := r.layers.Strategy(WithStrategy(t.Context(), None)); got != Stamped {
+	if got := r.caches.Strategy(WithStrategy(t.Context(), None)); got != Stamped {
 		t.Errorf("strategy %v, want the configured one", got)
 	}
 }
@@ -507,17 +536,17 @@ func TestRedisMayComeAndGo(t *testing.T) {
 	r := newReplica(t, withRedis(t, Stamped), o)
 	r.read(t, 1)
 	stack.StopRedis()
-	wantRead(t, r, 1, 100, telemetry.SourceDataL1)
+	wantRead(t, r, 1, 100, SourceDataL1)
 	for i := range 20 {
 		o.write(2, 201+i)
 		o.tell(r.ledger)
-		trail := wantRead(t, r, 2, 201+i, telemetry.SourcePostgres)
+		trail := wantRead(t, r, 2, 201+i, SourcePostgres)
 		if got := trail.Step(Data, L2).Outcome; got != Failed {
 			t.Errorf("L2 said %v, want error", got)
 		}
 	}
-	if got := testutil.ToFloat64(r.layers.metrics.breakerOpen); got != 1 {
-		t.Errorf("breaker open = %v, want 1", got)
+	if got := r.redis.worst.Load(); got != 2 {
+		t.Errorf("the worst breaker is at %v halves of open, want 2", got)
 	}
 	if err := stack.StartRedis(t.Context()); err != nil {
 		t.Fatal(err)
@@ -536,13 +565,13 @@ func TestDamagedL2EntryIsLoadedAnew(t *testing.T) {
 	cfg := withRedis(t, Stamped)
 	a, b := newReplica(t, cfg, o), newReplica(t, cfg, o)
 	a.read(t, 1)
-	client, key := redisClient(t), a.l2Key(Stamped, 1)
+	client, key := redisClient(t), "strata:"+a.name(Stamped, 1)
 	for _, damage := range []string{"", "x", "\x01", "\x02\x00\x00\x00", "\x01\x00\xff\xff\xff"} {
 		if err := client.Set(t.Context(), key, damage, time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}
 		b.l1[Stamped].InvalidateAll()
-		trail := wantRead(t, b, 1, 100, telemetry.SourcePostgres)
+		trail := wantRead(t, b, 1, 100, SourcePostgres)
 		if got := trail.Step(Data, L2).Outcome; got != Failed {
 			t.Errorf("%q: L2 said %v, want error", damage, got)
 		}
@@ -574,7 +603,7 @@ func TestReaderThatGivesUpLeavesTheLoadToOthers(t *testing.T) {
 	}
 	close(gate)
 	eventually(t, "the value is in L1", func() bool { return r.l1[Stamped].EstimatedSize() == 1 })
-	wantRead(t, r, 1, 100, telemetry.SourceDataL1)
+	wantRead(t, r, 1, 100, SourceDataL1)
 }
 
 func TestHitOutOfL1DoesNotAllocate(t *testing.T) {

@@ -6,10 +6,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"strata/app/telemetry"
 )
 
 func TestLoadsBeyondTheLimitAreShedAndNotQueuedForEver(t *testing.T) {
@@ -32,7 +28,7 @@ func TestLoadsBeyondTheLimitAreShedAndNotQueuedForEver(t *testing.T) {
 			if got := o.loads.Load(); got != 2 {
 				t.Errorf("the origin was asked %d times, want 2", got)
 			}
-			if got := len(r.layers.limit.places); got != 2 {
+			if got := len(r.caches.limit.places); got != 2 {
 				t.Errorf("%d loads are in flight, want 2", got)
 			}
 			close(gate)
@@ -41,7 +37,7 @@ func TestLoadsBeyondTheLimitAreShedAndNotQueuedForEver(t *testing.T) {
 			if got, err := r.Get(t.Context(), 5); got != 500 || err != nil {
 				t.Errorf("afterwards: %d, %v", got, err)
 			}
-			if got := len(r.layers.limit.places); got != 0 {
+			if got := len(r.caches.limit.places); got != 0 {
 				t.Errorf("%d places are still taken", got)
 			}
 		})
@@ -53,7 +49,7 @@ func TestAnExpensiveClassLeavesRoomForOthers(t *testing.T) {
 	dear.gate = make(chan struct{})
 	cheap.values[1] = 100
 	r := newReplica(t, Config{Strategy: None, MaxLoads: 4, LoadWait: time.Millisecond}, dear, func(c *Class[int, int]) { c.Loads = 1; c.Name = "dear" })
-	other := New(r.layers, Class[int, int]{Name: "cheap", Key: tag, Load: cheap.load, Absent: errAbsent})
+	other := Of(r.caches, Class[int, int]{Name: "cheap", Key: tag, Load: cheap.load, Absent: errAbsent})
 	var held sync.WaitGroup
 	held.Go(func() { _, _ = r.Get(context.Background(), 1) })
 	eventually(t, "the dear load is under way", func() bool { return dear.loads.Load() == 1 })
@@ -63,8 +59,11 @@ func TestAnExpensiveClassLeavesRoomForOthers(t *testing.T) {
 	if got, err := other.Get(t.Context(), 1); got != 100 || err != nil {
 		t.Errorf("a cheap load beside it: %d, %v", got, err)
 	}
-	if got := testutil.CollectAndCount(r.layers.metrics.loadsAtOnce, telemetry.MetricCacheLoadsLimit); got != 2 {
-		t.Errorf("%d limits are shown, want all and dear", got)
+	if loading, room := r.stats().Loading, r.stats().Room; loading != 1 || room != 1 {
+		t.Errorf("the dear class shows %d loads of %d, want 1 of 1", loading, room)
+	}
+	if loading, room := r.caches.Loads(); loading != 1 || room != 4 {
+		t.Errorf("all classes show %d loads of %d, want 1 of 4", loading, room)
 	}
 	close(dear.gate)
 	held.Wait()
@@ -75,9 +74,9 @@ func TestAnExpiredEntryStandsInForALoadThatIsShed(t *testing.T) {
 	o.write(1, 100)
 	r := newReplica(t, Config{Strategy: Stamped, MaxLoads: 1, LoadWait: time.Millisecond}, o, func(c *Class[int, int]) { c.TTL = time.Microsecond })
 	r.read(t, 1)
-	r.layers.limit.places <- struct{}{} // somebody's load
-	wantRead(t, r, 1, 100, telemetry.SourceStale)
-	<-r.layers.limit.places
+	r.caches.limit.places <- struct{}{} // somebody's load
+	wantRead(t, r, 1, 100, SourceStale)
+	<-r.caches.limit.places
 }
 
 func TestAPanickingLoadGivesItsPlaceBack(t *testing.T) {

@@ -3,73 +3,22 @@ package cache
 import (
 	"sync"
 	"time"
-
-	"strata/app/telemetry"
 )
 
-// Layer is where an entry is kept.
-type Layer uint8
-
-const (
-	// L1 is in the process.
-	L1 Layer = iota
-	// L2 is Redis, shared by all replicas.
-	L2
-
-	layers = iota
-)
-
-// String is the layer's label value.
-func (l Layer) String() string { return [layers]string{"l1", "l2"}[l] }
-
-// Outcome is what a layer said to one read. The zero value means that it was not asked.
-type Outcome uint8
-
-const (
-	// Hit: a fresh entry.
-	Hit Outcome = iota + 1
-	// Miss: no entry, or one that cannot be judged.
-	Miss
-	// Expired: its time is over; no change of it is known.
-	Expired
-	// Invalidated: a change of what it depends on is known.
-	Invalidated
-	// Stale: an expired entry was served, because the origin was slow or down.
-	Stale
-	// Bypassed: there may be an entry, but it must not be used: the request said so, or the ledger is blind.
-	Bypassed
-	// Failed: the layer did not answer.
-	Failed
-
-	outcomes = iota + 1
-)
-
-// String is the outcome's label value.
-func (o Outcome) String() string {
-	return [outcomes]string{"", "hit", "miss", "expired", "invalidated", "stale", "bypass", "error"}[o]
-}
-
-// Step is what one layer of one level did for a request.
-type Step struct {
-	Outcome   Outcome
-	TTL       time.Duration // of a hit: what is left; negative for a stale entry
-	Stored    bool          // the layer kept what was loaded
-	Collapsed bool          // the request waited for another's load
-}
-
-// Trail is what the layers did to answer one request.
+// Trail is what the layers did to answer one request. An answer that is built of several values is as old as the oldest of them, and
+// comes from where the farthest came from.
 type Trail struct {
 	mu     sync.Mutex
 	steps  [levels][layers]Step
 	reads  int
-	source telemetry.Source
+	source Source
 	loaded time.Duration
 	asOf   time.Time
-	filled time.Time // of the oldest part
-	unsure bool      // some part has no as-of time, so the whole has none
+	filled time.Time
+	unsure bool // some part has no as-of time, so the whole has none
 }
 
-// Step returns what a layer did for the last value that was asked of it.
+// Step returns what a layer did for the value that the answer owes its source to; of several the last.
 func (t *Trail) Step(level Level, layer Layer) Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,7 +26,7 @@ func (t *Trail) Step(level Level, layer Layer) Step {
 }
 
 // Source returns the farthest place that any part of the answer came from; ok is false if nothing was read for it.
-func (t *Trail) Source() (source telemetry.Source, ok bool) {
+func (t *Trail) Source() (source Source, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.source, t.reads > 0
@@ -95,10 +44,7 @@ func (t *Trail) Loaded() time.Duration {
 func (t *Trail) AsOf() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.unsure {
-		return time.Time{}
-	}
-	return t.asOf
+	return t.claim()
 }
 
 // Filled returns when the oldest part of the answer was read from the origin; zero if nothing was read.
@@ -108,6 +54,32 @@ func (t *Trail) Filled() time.Time {
 	return t.filled
 }
 
+// Sum returns what the whole answer is: its source, its age and the time that it waited. ok is false if nothing was read for it.
+func (t *Trail) Sum() (r Result, ok bool) {
+	ok = t.sum(&r)
+	return r, ok
+}
+
+func (t *Trail) sum(r *Result) (ok bool) {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reads == 0 {
+		return false
+	}
+	r.Source, r.AsOf, r.Filled, r.Loaded, r.Parts = t.source, t.claim(), t.filled, t.loaded, t.steps[Data]
+	return true
+}
+
+func (t *Trail) claim() time.Time {
+	if t.unsure {
+		return time.Time{}
+	}
+	return t.asOf
+}
+
 // add notes one read. It does nothing without a trail.
 func (t *Trail) add(level Level, r Result) {
 	if t == nil {
@@ -115,17 +87,23 @@ func (t *Trail) add(level Level, r Result) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.steps[level] = r.Steps
+	if r.Source >= t.source {
+		t.steps[level] = r.Steps
+	}
 	t.reads++
 	t.source = max(t.source, r.Source)
 	t.loaded += r.Loaded
-	if t.filled.IsZero() || r.Filled.Before(t.filled) {
-		t.filled = r.Filled
-	}
 	t.unsure = t.unsure || r.AsOf.IsZero()
-	if t.asOf.IsZero() || r.AsOf.Before(t.asOf) {
-		t.asOf = r.AsOf
+	t.asOf = earlier(t.asOf, r.AsOf)
+	t.filled = earlier(t.filled, r.Filled)
+}
+
+// earlier returns the earlier of two times of which the first may not be known yet.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
 	}
+	return a
 }
 
 // note says what the layers of a level said, without a read of data. It does nothing without a trail.
@@ -136,16 +114,4 @@ func (t *Trail) note(level Level, steps [layers]Step) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.steps[level] = steps
-}
-
-// Result says how one value was come by.
-type Result struct {
-	Steps  [layers]Step
-	Source telemetry.Source
-	Filled time.Time     // when the value was read from the origin
-	Loaded time.Duration // how long the origin took, if this read waited for it
-	AsOf   time.Time     // everything committed before it is in the value; zero if that is not known
-
-	AsOfText string        // AsOf as freshness.AsOf.Text has it, if it is the ledger's; else empty
-	Age      time.Duration // of a hit of L1: since AsOf if that is known, else since Filled
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"strata/app/cache"
-	"strata/app/telemetry"
 )
 
 // accessLog says which requests failed or were slow: the others are counted, and traced by sample. It tells nothing of who asked.
@@ -22,7 +21,7 @@ type accessLog struct {
 // accessPause is the least time between two lines: when everything is slow, ten examples a second tell as much as all.
 const accessPause = 100 * time.Millisecond
 
-func (s *Server) logAccess(ctx context.Context, r *route, method uint8, status int, took time.Duration, source telemetry.Source, strategy cache.Strategy) {
+func (s *Server) logAccess(ctx context.Context, r *route, method uint8, status int, took time.Duration, source cache.Source, strategy cache.Strategy) {
 	a := &s.access
 	if status < fiber.StatusInternalServerError && took < a.slow {
 		return

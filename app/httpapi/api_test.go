@@ -220,12 +220,12 @@ func TestEveryAnswerIsCountedOnce(t *testing.T) {
 	if int(sum) != asked {
 		t.Errorf("%v answers are counted, %d were given: %v", sum, asked, bySource)
 	}
-	for _, source := range telemetry.Sources {
+	for _, source := range cache.Sources {
 		if _, ok := bySource[source.String()]; !ok {
 			t.Errorf("source %s has no counter", source)
 		}
 	}
-	for _, source := range []telemetry.Source{telemetry.SourceViewL1, telemetry.SourcePostgres, telemetry.SourceError} {
+	for _, source := range []cache.Source{cache.SourceViewL1, cache.SourcePostgres, cache.SourceError} {
 		if bySource[source.String()] == 0 {
 			t.Errorf("no answer came from %s: %v", source, bySource)
 		}

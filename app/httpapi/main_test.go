@@ -23,8 +23,11 @@ import (
 
 	"strata/app/cache"
 	"strata/app/freshness"
+	"strata/app/instruments"
 	"strata/app/listing"
 	"strata/app/postgres"
+	"strata/app/ratelimit"
+	"strata/app/remote"
 	"strata/app/telemetry"
 	"strata/app/viewcache"
 	"strata/deploy/local"
@@ -110,11 +113,9 @@ func newService(t testing.TB, cfg cache.Config, change ...func(*Config)) *servic
 	}
 	t.Cleanup(db.Close)
 	ledger := freshness.NewLedger(freshness.Config{})
-	layers, err := cache.NewLayers(cfg, ledger, tel)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = layers.Close() })
+	redis, _ := cfg.Remote.(*remote.Redis)
+	layers := instruments.Caches(cfg, redis, ledger, tel)
+	t.Cleanup(layers.Close)
 	if layers.Uses(cache.Stamped) {
 		feed(t, postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel), ledger)
 	}
@@ -126,7 +127,7 @@ func newService(t testing.TB, cfg cache.Config, change ...func(*Config)) *servic
 		c(&settings)
 	}
 	shared := viewcache.Config{SharedMaxAge: time.Second, StaleWhileRevalidate: time.Second, StaleIfError: 5 * time.Minute}
-	s.Server = New(settings, listing.NewService(db, layers, ledger), viewcache.New(shared, layers, tel), layers, ledger, tel)
+	s.Server = New(settings, listing.NewService(db, layers, ledger), viewcache.New(shared, layers, tel), layers, ledger, ratelimit.New(redis, tel), tel)
 	return s
 }
 

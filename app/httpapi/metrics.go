@@ -20,9 +20,9 @@ var statuses = [...]int{
 	200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 431, 500, 501, 502, 503, 504,
 }
 
-// sources is how many telemetry.Sources there are.
+// sources is how many cache.Sources there are.
 const (
-	sources    = len(telemetry.Sources)
+	sources    = len(cache.Sources)
 	strategies = 4 // of package cache
 )
 
@@ -67,7 +67,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for i, method := range methods {
 		m.active[i] = active.WithLabelValues(method)
 	}
-	for _, source := range telemetry.Sources {
+	for _, source := range cache.Sources {
 		for _, s := range cache.Strategies() {
 			m.answers[source][s] = answers.WithLabelValues(source.String(), s.String())
 		}

@@ -16,6 +16,7 @@ import (
 	"strata/app/cache"
 	"strata/app/freshness"
 	"strata/app/listing"
+	"strata/app/ratelimit"
 	"strata/app/telemetry"
 	"strata/app/viewcache"
 )
@@ -36,12 +37,9 @@ func storeless(log io.Writer) (*Server, error) {
 		return nil, err
 	}
 	ledger := freshness.NewLedger(freshness.Config{})
-	layers, err := cache.NewLayers(cache.Config{}, ledger, tel)
-	if err != nil {
-		return nil, err
-	}
+	layers := cache.Open(cache.Config{}, ledger)
 	var nowhere struct{ listing.Store } // not a stand-in: whoever asks it gets a nil dereference
-	return New(Config{}, listing.NewService(nowhere, layers, ledger), viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, tel), nil
+	return New(Config{}, listing.NewService(nowhere, layers, ledger), viewcache.New(viewcache.Config{}, layers, tel), layers, ledger, ratelimit.New(nil, tel), tel), nil
 }
 
 func TestDescriptionIsTheGoldenOne(t *testing.T) {

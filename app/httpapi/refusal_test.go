@@ -18,6 +18,7 @@ import (
 
 	"strata/app/cache"
 	"strata/app/listing"
+	"strata/app/remote"
 	"strata/app/telemetry"
 )
 
@@ -309,7 +310,12 @@ func TestBadRequestsAreRefusedAsProblemsAndNeverKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	redisURL := strings.TrimSuffix(servers.RedisURL, "/0") + "/7" // that no other test of this package uses
-	s := newService(t, cache.Config{Strategy: cache.Stamped, Lab: true, RedisURL: redisURL})
+	shared, err := remote.Open(remote.Config{URL: redisURL}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = shared.Close() })
+	s := newService(t, cache.Config{Strategy: cache.Stamped, Lab: true, Remote: shared})
 	rows := append(refusals(t), s.tampered(t)...)
 	kept := keysOfRedis(t, redisURL)
 	_, views := s.sum(t, telemetry.MetricCacheEntries, telemetry.LabelLevel)

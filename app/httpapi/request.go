@@ -49,7 +49,7 @@ func (s *Server) serve(c *fiber.Ctx) error {
 	}
 	forbidStoring(c)
 	source, strategy := s.count(c, s.metrics.route(c.Route().Path), method, time.Since(began), span)
-	if audited != nil && source <= telemetry.SourceDataL2 && c.Locals(viewcache.LocalSource) != nil {
+	if audited != nil && source <= cache.SourceDataL2 && c.Locals(viewcache.LocalSource) != nil {
 		s.take(c.Context(), strategy, audited)
 	}
 	s.metrics.active[method].Dec()
@@ -178,7 +178,7 @@ func (s *Server) bounded(c *fiber.Ctx) error {
 }
 
 // count notes one answer: once in each metric, and on the span if there is one.
-func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration, span trace.Span) (telemetry.Source, cache.Strategy) {
+func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration, span trace.Span) (cache.Source, cache.Strategy) {
 	ctx := c.UserContext()
 	strategy := s.layers.Strategy(ctx)
 	status := c.Response().StatusCode()
@@ -212,9 +212,9 @@ func (s *Server) count(c *fiber.Ctx, r *route, method uint8, took time.Duration,
 }
 
 // outcomes are what the layers said, as attributes. Without a trail a view out of L1 answered, or no cache was asked.
-func outcomes(trail *cache.Trail, source telemetry.Source) (attrs []attribute.KeyValue) {
+func outcomes(trail *cache.Trail, source cache.Source) (attrs []attribute.KeyValue) {
 	if trail == nil {
-		if source == telemetry.SourceViewL1 {
+		if source == cache.SourceViewL1 {
 			attrs = append(attrs, telemetry.AttrViewL1Outcome.String(cache.Hit.String()))
 		}
 		return attrs
@@ -244,20 +244,20 @@ func outcomes(trail *cache.Trail, source telemetry.Source) (attrs []attribute.Ke
 }
 
 // sourceOf says where an answer came from. The view cache knows it of every read that had an answer, also of one that there is no such thing.
-func sourceOf(c *fiber.Ctx, method uint8, status int) telemetry.Source {
+func sourceOf(c *fiber.Ctx, method uint8, status int) cache.Source {
 	if status >= fiber.StatusBadRequest && status != fiber.StatusNotFound {
-		return telemetry.SourceError
+		return cache.SourceError
 	}
-	if source, ok := c.Locals(viewcache.LocalSource).(telemetry.Source); ok {
+	if source, ok := c.Locals(viewcache.LocalSource).(cache.Source); ok {
 		return source
 	}
 	switch {
 	case status >= fiber.StatusBadRequest:
-		return telemetry.SourceError
+		return cache.SourceError
 	case methods[method] == fiber.MethodGet || methods[method] == fiber.MethodHead || methods[method] == fiber.MethodOptions:
-		return telemetry.SourceViewL1 // the service's own pages: made once, kept in the process
+		return cache.SourceViewL1 // the service's own pages: made once, kept in the process
 	}
-	return telemetry.SourcePostgres
+	return cache.SourcePostgres
 }
 
 // startSpan starts the server span of a sampled request. What it keeps of the request is copied: Fiber reuses its buffers.

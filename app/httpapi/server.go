@@ -80,7 +80,7 @@ type Server struct {
 	cfg      Config
 	listings *listing.Service
 	views    *viewcache.Views
-	layers   *cache.Layers
+	layers   *cache.Caches
 	ledger   *freshness.Ledger
 	tel      *telemetry.Telemetry
 
@@ -103,12 +103,12 @@ type Server struct {
 }
 
 // New returns a Server that listens nowhere yet.
-func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *cache.Layers, ledger *freshness.Ledger, tel *telemetry.Telemetry) *Server {
+func New(cfg Config, listings *listing.Service, views *viewcache.Views, layers *cache.Caches, ledger *freshness.Ledger, limiter *ratelimit.Limiter, tel *telemetry.Telemetry) *Server {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, listings: listings, views: views, layers: layers, ledger: ledger, tel: tel,
 		metrics: newMetrics(tel.Registry), shortcuts: newShortcuts(), strategy: layers.Strategy(context.Background()),
-		limiter: ratelimit.New(layers, tel), readRate: policyOf("reads", cfg.ReadRate), writeRate: policyOf("writes", cfg.WriteRate),
+		limiter: limiter, readRate: policyOf("reads", cfg.ReadRate), writeRate: policyOf("writes", cfg.WriteRate),
 	}
 	s.audit, s.access.slow = newAuditor(cfg.AuditInterval, tel.Registry), cfg.SlowRequest
 	s.revalidations = rate.NewLimiter(rate.Limit(cfg.RevalidationRate), cfg.RevalidationBurst)

@@ -9,7 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 
-	"strata/app/telemetry"
+	"strata/app/cache"
 	"strata/app/viewcache"
 )
 
@@ -94,7 +94,7 @@ func (s *Server) short(ctx *fasthttp.RequestCtx) bool {
 	}
 	secure(&ctx.Response.Header, true)
 	echoID(&ctx.Response.Header, id)
-	s.metrics.answers[telemetry.SourceViewL1][s.strategy].Inc()
+	s.metrics.answers[cache.SourceViewL1][s.strategy].Inc()
 	s.metrics.observer(to.route, methodIndex(fiber.MethodGet), ctx.Response.StatusCode(), s.strategy).Observe(time.Since(began).Seconds())
 	if audited != nil {
 		s.take(ctx, s.strategy, audited)

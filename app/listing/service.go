@@ -22,7 +22,7 @@ const patchAttempts = 5
 // What its reads return is shared and must not be changed.
 type Service struct {
 	store  Store
-	layers *cache.Layers
+	caches *cache.Caches
 	ledger *freshness.Ledger
 
 	listings *cache.Layered[int64, Listing]
@@ -32,30 +32,30 @@ type Service struct {
 	stats    *cache.Layered[string, CityStats]
 }
 
-// NewService returns a Service over a store and the process's layers.
-func NewService(store Store, layers *cache.Layers, ledger *freshness.Ledger) *Service {
+// NewService returns a Service over a store and the process's caches.
+func NewService(store Store, caches *cache.Caches, ledger *freshness.Ledger) *Service {
 	return &Service{
-		store: store, layers: layers, ledger: ledger,
+		store: store, caches: caches, ledger: ledger,
 		// Shares of L1: single listings are many and small, pages fewer and twenty times as big, the rest is one or one a city.
-		listings: cache.New(layers, cache.Class[int64, Listing]{
+		listings: cache.Of(caches, cache.Class[int64, Listing]{
 			Name: "listing", Share: 0.5, Load: store.Listing, Absent: ErrNotFound,
 			Key: func(id int64) string { return strconv.FormatInt(id, 10) },
 		}),
-		pages: cache.New(layers, cache.Class[Query, Page]{
+		pages: cache.Of(caches, cache.Class[Query, Page]{
 			Name: "page", Share: 0.43, Load: store.Search, Key: Query.Key,
 		}),
-		facets: cache.New(layers, cache.Class[Query, []Facet]{
+		facets: cache.Of(caches, cache.Class[Query, []Facet]{
 			Name: "facets", Share: 0.02, Load: store.Facets, Key: Query.Key,
 		}),
-		cities: cache.New(layers, cache.Class[struct{}, []City]{
+		cities: cache.Of(caches, cache.Class[struct{}, []City]{
 			Name: "cities", Share: 0.01, Key: func(struct{}) string { return "all" },
 			Load: func(ctx context.Context, _ struct{}) ([]City, error) { return store.Cities(ctx) },
 		}),
-		stats: cache.New(layers, cache.Class[string, CityStats]{
+		stats: cache.Of(caches, cache.Class[string, CityStats]{
 			Name: "stats", Share: 0.04, Load: store.CityStats, Absent: ErrNotFound,
 			Key: func(city string) string { return city },
 			// They sort a whole city's prices: however many are wanted at once, most of the connections are left for what is quick.
-			Loads: max(1, layers.MaxLoads()/8),
+			Loads: max(1, caches.MaxLoads()/8),
 		}),
 	}
 }
@@ -175,7 +175,7 @@ func (s *Service) changed(ctx context.Context, xid freshness.XID, id int64, citi
 	s.listings.Forget(ctx, id)
 	s.stats.Forget(ctx, slices.Compact(cities)...)
 	s.cities.Forget(ctx, struct{}{})
-	if s.layers.Strategy(ctx) == cache.Stamped {
+	if s.caches.Strategy(ctx).Judges() {
 		wait, cancel := context.WithTimeout(ctx, learnWithin)
 		defer cancel()
 		s.ledger.Await(wait, xid)

@@ -13,8 +13,10 @@ import (
 
 	"strata/app/cache"
 	"strata/app/freshness"
+	"strata/app/instruments"
 	"strata/app/listing"
 	"strata/app/postgres"
+	"strata/app/remote"
 	"strata/app/telemetry"
 	"strata/deploy/local"
 )
@@ -65,15 +67,17 @@ func newService(t *testing.T, strategy cache.Strategy) (*listing.Service, *postg
 	}
 	t.Cleanup(db.Close)
 	ledger := freshness.NewLedger(freshness.Config{})
-	layers, err := cache.NewLayers(cache.Config{Strategy: strategy, RedisURL: s.RedisURL}, ledger, tel)
+	redis, err := instruments.Redis(remote.Config{URL: s.RedisURL}, tel)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = layers.Close() })
+	t.Cleanup(func() { _ = redis.Close() })
+	caches := instruments.Caches(cache.Config{Strategy: strategy}, redis, ledger, tel)
+	t.Cleanup(caches.Close)
 	if strategy == cache.Stamped {
 		follow(t, postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel), ledger)
 	}
-	return listing.NewService(db, layers, ledger), db
+	return listing.NewService(db, caches, ledger), db
 }
 
 // follow runs a feed during the test, from a moment when the ledger knows something.

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"strata/app/cache"
+	"strata/app/remote"
 	"strata/app/telemetry"
 )
 
@@ -39,7 +39,7 @@ type Verdict struct {
 
 // Limiter judges requests. It may be used by any number of goroutines.
 type Limiter struct {
-	script  *cache.Script
+	script  *remote.Script
 	checks  [2][2]prometheus.Counter // by store and result
 	present func() time.Time
 
@@ -66,9 +66,9 @@ const (
 	refused, allowed  = 0, 1
 )
 
-// New returns a Limiter that shares its counts through the Redis of layers, if they have one.
-func New(layers *cache.Layers, tel *telemetry.Telemetry) *Limiter {
-	l := &Limiter{script: cache.NewScript(layers, take), present: time.Now, young: make(map[client]*budget)}
+// New returns a Limiter that shares its counts through Redis, which may be nil.
+func New(redis *remote.Redis, tel *telemetry.Telemetry) *Limiter {
+	l := &Limiter{script: remote.NewScript(redis, take), present: time.Now, young: make(map[client]*budget)}
 	checks := promauto.With(tel.Registry).NewCounterVec(prometheus.CounterOpts{
 		Name: telemetry.MetricRateLimitChecks,
 		Help: "Requests counted against their client's rate, by where the count is kept. memory: Redis is away, so that each replica grants the whole rate.",
@@ -134,7 +134,7 @@ return {granted, room - granted, 0}`
 func (l *Limiter) refill(ctx context.Context, b *budget, p Policy, name string, now time.Time) {
 	wanted, interval := max(1, p.Quota/batches), max(1, Window.Microseconds()/p.Quota)
 	b.until, b.granted, b.left = now.Add(leaseLives), 0, 0
-	numbers, err := l.script.Run(ctx, "strata:rate:"+p.Name+":"+name, interval, interval*p.Quota, wanted)
+	numbers, err := l.script.Run(ctx, "rate:"+p.Name+":"+name, interval, interval*p.Quota, wanted)
 	if b.shared = err == nil && len(numbers) == 3; b.shared {
 		b.granted, b.left = numbers[0], numbers[1]
 		b.closed = now.Add(time.Duration(numbers[2]) * time.Microsecond)

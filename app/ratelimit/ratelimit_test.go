@@ -8,8 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/cache"
-	"strata/app/freshness"
+	"strata/app/remote"
 	"strata/app/telemetry"
 	"strata/deploy/local"
 )
@@ -37,12 +36,14 @@ func newLimiter(t *testing.T, redisURL string) (l *Limiter, forward func(time.Du
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, err := cache.NewLayers(cache.Config{RedisURL: redisURL, RedisTimeout: 5 * time.Second}, freshness.NewLedger(freshness.Config{}), tel)
+	redis, err := remote.Open(remote.Config{URL: redisURL, Timeout: 5 * time.Second}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = layers.Close() })
-	l = New(layers, tel)
+	if redis != nil {
+		t.Cleanup(func() { _ = redis.Close() })
+	}
+	l = New(redis, tel)
 	now := time.Now()
 	l.present = func() time.Time { return now }
 	return l, func(d time.Duration) { now = now.Add(d) }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	dto "github.com/prometheus/client_model/go"
@@ -60,20 +59,6 @@ func TestExemplarIsRecordedOnlyOfATraceThatIsKept(t *testing.T) {
 	}
 	if got := testing.AllocsPerRun(1000, func() { Observe(t.Context(), h, 0.003) }); got != 0 {
 		t.Errorf("observing without a trace allocates %v times, want 0", got)
-	}
-}
-
-func TestSourcesHaveTheirLabels(t *testing.T) {
-	var got []string
-	for i, s := range Sources {
-		if int(s) != i {
-			t.Errorf("source %v is number %d of Sources, want %d", s, i, s)
-		}
-		got = append(got, s.String())
-	}
-	want := []string{"view_l1", "view_l2", "data_l1", "data_l2", "postgres", "stale", "error"}
-	if diff := cmp.Diff(got, want); diff != "" {
-		t.Errorf("labels (-got +want):\n%s", diff)
 	}
 }
 

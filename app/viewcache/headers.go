@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"strata/app/cache"
-	"strata/app/telemetry"
 )
 
 // headerCacheStatus is the name of the first line of a block, see appendBlock.
@@ -86,7 +85,7 @@ func appendStep(b []byte, name string, s cache.Step) []byte {
 func appendServerTiming(b []byte, result cache.Result) []byte {
 	b = append(b, "source;desc="...)
 	b = append(b, result.Source.String()...)
-	if result.Loaded > 0 && result.Source == telemetry.SourcePostgres {
+	if result.Loaded > 0 && result.Source == cache.SourcePostgres {
 		b = append(b, ", load;dur="...)
 		b = strconv.AppendFloat(b, result.Loaded.Seconds()*1000, 'f', 3, 64)
 	}

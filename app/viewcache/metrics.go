@@ -16,11 +16,11 @@ import (
 const sampled = 16
 
 type metrics struct {
-	layers    *cache.Layers
+	layers    *cache.Caches
 	staleness [4]prometheus.Observer // by strategy
 }
 
-func newMetrics(reg prometheus.Registerer, layers *cache.Layers) *metrics {
+func newMetrics(reg prometheus.Registerer, layers *cache.Caches) *metrics {
 	auto := promauto.With(reg)
 	staleness := auto.NewHistogramVec(telemetry.AgeHistogram(telemetry.MetricServedStaleness,
 		"How old an answer may have been when it left: the time since its as-of time, or since it was filled where a strategy knows no better. One answer in 16. "+
@@ -38,7 +38,7 @@ func (m *metrics) observe(s cache.Strategy, result cache.Result, old time.Durati
 		return
 	}
 	m.staleness[s].Observe(old.Seconds())
-	if result.Source == telemetry.SourceViewL1 || result.Source == telemetry.SourceViewL2 {
+	if result.Source == cache.SourceViewL1 || result.Source == cache.SourceViewL2 {
 		m.layers.ObserveAge(cache.Views, time.Since(result.Filled))
 	}
 }

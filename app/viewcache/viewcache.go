@@ -23,7 +23,7 @@ type Key struct {
 	Text  string // canonical: requests that mean the same have the same. It outlives the request
 }
 
-// LocalSource is the name of the Fiber local in which a request's telemetry.Source is left for whoever counts answers.
+// LocalSource is the name of the Fiber local in which a request's cache.Source is left for whoever counts answers.
 const LocalSource = "strata.source"
 
 // errOrigin is what a handler's 5xx becomes, so that an older view may stand in for it.
@@ -40,21 +40,21 @@ type Config struct {
 
 // Views keeps the responses of the routes that it is put in front of.
 type Views struct {
-	layers  *cache.Layers
+	layers  *cache.Caches
 	classes map[string]*cache.Layered[string, *view]
 	metrics *metrics
 	policy  string // lines of the header that are the same for all answers
 }
 
-// New returns a view cache over the process's layers.
-func New(cfg Config, layers *cache.Layers, tel *telemetry.Telemetry) *Views {
+// New returns a view cache over the process's caches.
+func New(cfg Config, layers *cache.Caches, tel *telemetry.Telemetry) *Views {
 	v := &Views{
 		layers: layers, classes: make(map[string]*cache.Layered[string, *view]), metrics: newMetrics(tel.Registry, layers),
 		policy: cfg.policy(layers.Lab()),
 	}
 	// Shares of L1: single listings are many and small, pages are fewer and twenty times as big, the rest is one or one a city.
 	for class, share := range map[string]float64{"listing": 0.5, "page": 0.45, "stats": 0.04, "cities": 0.01} {
-		v.classes[class] = cache.New(layers, cache.Class[string, *view]{
+		v.classes[class] = cache.Of(layers, cache.Class[string, *view]{
 			Name: class, Level: cache.Views, Share: share,
 			Key:    func(text string) string { return text },
 			Encode: encode, Decode: decode,
@@ -92,7 +92,7 @@ func (v *Views) Handler(key func(*fiber.Ctx) (Key, bool)) fiber.Handler {
 		if !ok {
 			return v.fill(c, ctx, strategy, v.classes[k.Class], k.Text, &asked)
 		}
-		c.Locals(LocalSource, telemetry.SourceViewL1)
+		c.Locals(LocalSource, cache.SourceViewL1)
 		return v.answer(c.Context(), strategy, view, &asked, result, nil)
 	}
 }
@@ -115,7 +115,7 @@ func (v *Views) pass(c *fiber.Ctx, ctx context.Context, strategy cache.Strategy,
 	if err := c.Next(); err != nil {
 		return err
 	}
-	return v.finish(c, strategy, described(c), asked, cache.Result{Source: telemetry.SourcePostgres}, trail)
+	return v.finish(c, strategy, described(c), asked, cache.Result{Source: cache.SourcePostgres}, trail)
 }
 
 // fill gets the view from L2, from another request that is making it, or from the handlers.
@@ -148,7 +148,7 @@ func (v *Views) fill(c *fiber.Ctx, ctx context.Context, strategy cache.Strategy,
 
 // finish answers with the view, after the handlers or another layer were asked. trail is what the data level did.
 func (v *Views) finish(c *fiber.Ctx, strategy cache.Strategy, view *view, asked *Asked, result cache.Result, trail *cache.Trail) error {
-	if result.Source == telemetry.SourcePostgres { // the handlers made it
+	if result.Source == cache.SourcePostgres { // the handlers made it
 		source, read := trail.Source()
 		if !read && view.etag == "" {
 			return nil // a refusal: it has nothing to do with the caches

@@ -28,7 +28,7 @@ type site struct {
 	xid    freshness.XID
 	made   atomic.Int64 // answers that the handler made
 	answer func(*fiber.Ctx) error
-	source telemetry.Source // of the last request
+	source cache.Source // of the last request
 }
 
 func newSite(t *testing.T, strategy cache.Strategy) *site {
@@ -38,10 +38,7 @@ func newSite(t *testing.T, strategy cache.Strategy) *site {
 		t.Fatal(err)
 	}
 	s := &site{t: t, ledger: freshness.NewLedger(freshness.Config{}), xid: 10}
-	layers, err := cache.NewLayers(cache.Config{Strategy: strategy}, s.ledger, tel)
-	if err != nil {
-		t.Fatal(err)
-	}
+	layers := cache.Open(cache.Config{Strategy: strategy}, s.ledger)
 	views := New(Config{SharedMaxAge: time.Second, StaleWhileRevalidate: time.Second, StaleIfError: time.Minute}, layers, tel)
 	s.change("nothing")
 	s.answer = func(c *fiber.Ctx) error {
@@ -51,7 +48,7 @@ func newSite(t *testing.T, strategy cache.Strategy) *site {
 	s.app = fiber.New()
 	s.app.Use(func(c *fiber.Ctx) error {
 		err := c.Next()
-		s.source, _ = c.Locals(LocalSource).(telemetry.Source)
+		s.source, _ = c.Locals(LocalSource).(cache.Source)
 		return err
 	}, recover.New())
 	key := func(c *fiber.Ctx) (Key, bool) {
@@ -112,7 +109,7 @@ func TestViewIsServedUntilWhatItDependsOnChanges(t *testing.T) {
 	first := s.ask("GET", "/ann")
 	second := s.ask("GET", "/ann")
 	s.wantMade(1)
-	if s.source != telemetry.SourceViewL1 || second.body != "hello ann" || second.header["Etag"] != first.header["Etag"] || second.header["Content-Type"] != "text/plain" {
+	if s.source != cache.SourceViewL1 || second.body != "hello ann" || second.header["Etag"] != first.header["Etag"] || second.header["Content-Type"] != "text/plain" {
 		t.Errorf("hit from %v: %+v; first: %+v", s.source, second, first)
 	}
 	s.change("bob")
@@ -184,7 +181,7 @@ func TestOlderViewStandsInForAServerErrorUnlessItIsInvalidated(t *testing.T) {
 	// Blind: nothing has been heard for a minute, so nothing is known to be wrong, nor to be right.
 	s.ledger.Apply(freshness.Poll{Began: time.Now().Add(-time.Minute), Epoch: 1, Snapshot: freshness.Snapshot{Xmin: s.xid, Xmax: s.xid}})
 	r := s.ask("GET", "/ann")
-	if r.status != 200 || r.body != "hello ann" || s.source != telemetry.SourceStale || !strings.Contains(r.header["Cache-Status"], "detail=stale") {
+	if r.status != 200 || r.body != "hello ann" || s.source != cache.SourceStale || !strings.Contains(r.header["Cache-Status"], "detail=stale") {
 		t.Errorf("%+v from %v, want the older view, labelled", r, s.source)
 	}
 	if _, claims := r.header["Strata-As-Of"]; claims {

@@ -1,21 +1,18 @@
-package cache
+package remote
 
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/sony/gobreaker/v2"
 )
 
 // breakers are those of all nodes of Redis. Each node has its own: a Cluster that has lost a node goes on with the others.
 type breakers struct {
-	gauge prometheus.Gauge
-	log   *slog.Logger
+	observer Observer
 
 	mu     sync.Mutex
 	states map[string]gobreaker.State // by address
@@ -30,9 +27,7 @@ func (b *breakers) guard(addr string) redis.Hook {
 		IsSuccessful: answered,
 		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) }, // the caller left; says nothing of Redis
 		OnStateChange: func(addr string, from, to gobreaker.State) {
-			b.changed(addr, to)
-			b.log.LogAttrs(context.Background(), slog.LevelWarn, "redis breaker changed",
-				slog.String("node", addr), slog.String("from", from.String()), slog.String("to", to.String()))
+			b.observer.Breaker(addr, from.String(), to.String(), b.changed(addr, to))
 		},
 	})}
 }
@@ -48,8 +43,8 @@ func answered(err error) bool {
 	return moved || ask || redis.HasErrorPrefix(err, "NOSCRIPT") || redis.HasErrorPrefix(err, "OOM")
 }
 
-// changed shows the worst of all nodes.
-func (b *breakers) changed(addr string, state gobreaker.State) {
+// changed notes a node's state and returns the worst of all nodes.
+func (b *breakers) changed(addr string, state gobreaker.State) float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.states[addr] = state
@@ -57,7 +52,7 @@ func (b *breakers) changed(addr string, state gobreaker.State) {
 	for _, s := range b.states {
 		worst = max(worst, map[gobreaker.State]float64{gobreaker.StateOpen: 1, gobreaker.StateHalfOpen: 0.5}[s])
 	}
-	b.gauge.Set(worst)
+	return worst
 }
 
 // nodeGuard puts a breaker before what one node is asked.
@@ -102,8 +97,8 @@ func refused(err error) bool {
 	return errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests)
 }
 
-// greets reports whether a command belongs to the opening of a connection, which happens inside another command: were it counted by itself, the one
-// request that tries a failed node again could not connect.
+// greets reports whether a command belongs to the opening of a connection, which happens inside another command: were it counted
+// by itself, the one request that tries a failed node again could not connect.
 func greets(cmd redis.Cmder) bool {
 	switch cmd.Name() {
 	case "hello", "auth", "select", "client", "readonly":

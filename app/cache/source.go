@@ -1,4 +1,4 @@
-package telemetry
+package cache
 
 import "strconv"
 
@@ -22,21 +22,13 @@ var Sources = [sources]Source{SourceViewL1, SourceViewL2, SourceDataL1, SourceDa
 
 // String is the value of the label "source".
 func (s Source) String() string {
-	switch s {
-	case SourceViewL1:
-		return "view_l1"
-	case SourceViewL2:
-		return "view_l2"
-	case SourceDataL1:
-		return "data_l1"
-	case SourceDataL2:
-		return "data_l2"
-	case SourcePostgres:
-		return "postgres"
-	case SourceStale:
-		return "stale"
-	case SourceError:
-		return "error"
+	if s < sources {
+		return [sources]string{"view_l1", "view_l2", "data_l1", "data_l2", "postgres", "stale", "error"}[s]
 	}
 	return "source_" + strconv.Itoa(int(s))
+}
+
+// sourceOf is where a hit of a layer comes from.
+func sourceOf(level Level, layer Layer) Source {
+	return [levels][layers]Source{Data: {SourceDataL1, SourceDataL2}, Views: {SourceViewL1, SourceViewL2}}[level][layer]
 }
