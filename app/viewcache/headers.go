@@ -30,9 +30,13 @@ var names = [2][2]string{cache.Data: {"data-l1", "data-l2"}, cache.Views: {"view
 // request wanted it so.
 func appendCacheStatus(b []byte, result cache.Result, trail *cache.Trail, anew bool) []byte {
 	empty := len(b)
-	if trail != nil {
-		b = appendStep(b, names[cache.Data][cache.L2], trail.Step(cache.Data, cache.L2))
-		b = appendStep(b, names[cache.Data][cache.L1], trail.Step(cache.Data, cache.L1))
+	if trail != nil { // of another request's answer that this one joined, only the label
+		data := result.Parts
+		if _, read := trail.Source(); !read && result.Source != cache.SourceStale {
+			data = [2]cache.Step{}
+		}
+		b = appendStep(b, names[cache.Data][cache.L2], data[cache.L2])
+		b = appendStep(b, names[cache.Data][cache.L1], data[cache.L1])
 	}
 	b = appendStep(b, names[cache.Views][cache.L2], result.Steps[cache.L2])
 	b = appendStep(b, names[cache.Views][cache.L1], result.Steps[cache.L1])

@@ -43,14 +43,15 @@ type Views struct {
 	layers  *cache.Caches
 	classes map[string]*cache.Layered[string, *view]
 	metrics *metrics
-	policy  string // lines of the header that are the same for all answers
+
+	policy, stalePolicy string // lines of the header that are the same for all answers, and for all stale ones
 }
 
 // New returns a view cache over the process's caches.
 func New(cfg Config, layers *cache.Caches, tel *telemetry.Telemetry) *Views {
 	v := &Views{
 		layers: layers, classes: make(map[string]*cache.Layered[string, *view]), metrics: newMetrics(tel.Registry, layers),
-		policy: cfg.policy(layers.Lab()),
+		policy: cfg.policy(layers.Lab()), stalePolicy: Config{}.policy(layers.Lab()),
 	}
 	// Shares of L1: single listings are many and small, pages are fewer and twenty times as big, the rest is one or one a city.
 	for class, share := range map[string]float64{"listing": 0.5, "page": 0.45, "stats": 0.04, "cities": 0.01} {
@@ -148,15 +149,16 @@ func (v *Views) fill(c *fiber.Ctx, ctx context.Context, strategy cache.Strategy,
 
 // finish answers with the view, after the handlers or another layer were asked. trail is what the data level did.
 func (v *Views) finish(c *fiber.Ctx, strategy cache.Strategy, view *view, asked *Asked, result cache.Result, trail *cache.Trail) error {
-	if result.Source == cache.SourcePostgres { // the handlers made it
-		source, read := trail.Source()
-		if !read && view.etag == "" {
-			return nil // a refusal: it has nothing to do with the caches
-		}
-		if read {
-			result.Source = source
-		}
-		result.AsOf, result.Loaded = trail.AsOf(), trail.Loaded()
+	sum, read := trail.Sum()
+	if read && result.Source == cache.SourcePostgres { // passed by: nobody has summed it up yet
+		sum.Steps = result.Steps
+		result = sum
+	}
+	if !read && result.Source == cache.SourcePostgres && view.etag == "" {
+		return nil // a refusal: it has nothing to do with the caches
+	}
+	if view.status >= fiber.StatusInternalServerError { // says nothing of the data, so it is as of no time
+		result.AsOf, result.Filled = time.Time{}, time.Time{}
 	}
 	c.Locals(LocalSource, result.Source)
 	return v.answer(c.Context(), strategy, view, asked, result, trail)
@@ -228,7 +230,7 @@ func (v *Views) describe(h *fasthttp.ResponseHeader, strategy cache.Strategy, vi
 	if view.etag != "" {
 		b = append(b, lineETag...)
 		b = appendETag(b, view.etag, c)
-		b = append(b, v.policyFor(asked)...)
+		b = append(b, v.policyFor(asked, result.Source)...)
 		if h.StatusCode() == fiber.StatusOK { // what else describes the form is not for those who have it (RFC 9110, section 15.4.5)
 			if modified != 0 {
 				b = append(b, lineLastModified...)
@@ -250,9 +252,12 @@ func (v *Views) describe(h *fasthttp.ResponseHeader, strategy cache.Strategy, vi
 
 // policyFor returns the lines that say what others may do with the answer. One to a request that says who asks is nobody else's (RFC 9111, section 3.5),
 // and s-maxage would allow it.
-func (v *Views) policyFor(asked *Asked) string {
-	if asked.credentials {
+func (v *Views) policyFor(asked *Asked, source cache.Source) string {
+	switch {
+	case asked.credentials:
 		return lineCacheControl + "no-store"
+	case source == cache.SourceStale: // it is what we have, and nobody else's to take for fresh
+		return v.stalePolicy
 	}
 	return v.policy
 }

@@ -184,12 +184,20 @@ func TestOlderViewStandsInForAServerErrorUnlessItIsInvalidated(t *testing.T) {
 	if r.status != 200 || r.body != "hello ann" || s.source != cache.SourceStale || !strings.Contains(r.header["Cache-Status"], "detail=stale") {
 		t.Errorf("%+v from %v, want the older view, labelled", r, s.source)
 	}
-	if _, claims := r.header["Strata-As-Of"]; claims {
-		t.Error("a stale answer claims an as-of time")
+	asOf, err := time.Parse(time.RFC3339Nano, r.header["Strata-As-Of"])
+	if age := r.header["Age"]; err != nil || time.Since(asOf) < time.Minute || age != "60" && age != "61" {
+		t.Errorf("as of %q, Age %q; want what was known a minute ago", r.header["Strata-As-Of"], age)
+	}
+	if got := r.header["Cache-Control"]; got != "no-cache" {
+		t.Errorf("Cache-Control %q: nobody else may take it for fresh", got)
 	}
 	s.change("ann")
-	if r := s.ask("GET", "/ann"); r.status != 503 {
+	r = s.ask("GET", "/ann")
+	if r.status != 503 {
 		t.Errorf("an invalidated view stood in: %+v", r)
+	}
+	if asOf, claims := r.header["Strata-As-Of"]; claims {
+		t.Errorf("an error claims to be as of %s", asOf)
 	}
 }
 
