@@ -139,8 +139,8 @@ func TestSpansOfEachKindOfRequest(t *testing.T) {
 	wrote := a.ask(t, "PATCH", "/v1/listings/7", `{"price_minor": 5}`, auth, traced(5))
 	a.want(t, "/v1/listings/7", traced(6), "Strata-Seen: "+wrote.header.Get("Strata-Seen"))
 	execOn(t, ownerURL, `ALTER TABLE listings RENAME TO elsewhere`)
-	if got := a.ask(t, "GET", "/v1/listings/193", "", traced(7)); got.status != http.StatusInternalServerError {
-		t.Errorf("without its table: %d, want 500", got.status)
+	if got := a.ask(t, "GET", "/v1/listings/193", "", traced(7)); got.status != http.StatusServiceUnavailable {
+		t.Errorf("without its table: %d, want 503", got.status)
 	}
 	execOn(t, ownerURL, `ALTER TABLE elsewhere RENAME TO listings`)
 	for _, s := range []*service{a, b} {
