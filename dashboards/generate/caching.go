@@ -25,6 +25,7 @@ var (
 	databaseQueries = over(`db_client_operation_duration_seconds_count`+ofPostgres) + ` / ` + requests
 	withoutDatabase = `1 - ` + over(`strata_answers_total{`+chosen+`, source="postgres"}`) + ` / (` + over(`strata_answers_total{`+chosen+`}`) + ` > 10)`
 	lies            = over(`strata_audit_total{`+chosen+`, result="stale"}`) + ` / (` + over(`strata_audit_total{`+chosen+`, result=~"same|stale|changed"}`) + ` > 0)`
+	ageOfLies       = `histogram_quantile(0.99, sum by (strategy, le) (increase(strata_audit_stale_age_seconds_bucket{` + chosen + `}[$__range])))`
 	ageOfAnswers    = `histogram_quantile(0.99, sum by (strategy, le) (increase(strata_served_staleness_seconds_bucket{` + chosen + `}[$__range])))`
 	processorTime   = `sum_over_time(strategy:process_cpu_seconds:rate1m{` + chosen + `}[$__range]) / (sum_over_time(strategy:process_requests:rate1m{` + chosen + `}[$__range]) > 1)`
 	memoryOfReplica = `max by (strategy) (max_over_time(strategy:process_resident_memory_bytes:avg{` + chosen + `}[$__range]))`
@@ -80,20 +81,21 @@ func (d *dashboard) verdict() {
 		q(`bottomk(1, `+meanOfReads+`)`, "{{strategy}}")).thresholds("green").links(board("By route", "strata-service"))
 	name("Who asks the database least?", "s", "The strategy that spends the least time in Postgres for one request, as the service measures it, and that time.",
 		q(`bottomk(1, `+databaseTime+`)`, "{{strategy}}")).thresholds("green").links(board("Postgres", "strata-postgres"))
-	name("Who lied, and how often?", "percentunit", "Of the answers that the audit compared with the database, the share that missed a change which was committed before they were asked for. All who lied are named; with nobody to name, one who was audited and did not.",
-		q(lies+` > 0 or topk(1, 0 * (`+lies+`)) unless on () (`+lies+` > 0)`, "{{strategy}}")).thresholds("green", 0.0001, "red").links(board("How fresh, and why", "strata-freshness"))
+	name("Who lied, and for how long?", "percentunit", "Of the answers that the audit compared with the database, the share that missed a change which was committed before they were asked for, and how long ago that change was, for ninety-nine of a hundred of them. All who lied are named; with nobody to name, one who was audited and did not.",
+		q(lies+` > 0 or topk(1, 0 * (`+lies+`)) unless on () (`+lies+` > 0)`, "{{strategy}}"), q(ageOfLies+` > 0`, "{{strategy}}, for")).
+		override("byFrameRefID", "B", object{"id": "unit", "value": "s"}, object{"id": "decimals", "value": 1}).thresholds("green", 0.0001, "red").links(board("How fresh, and why", "strata-freshness"))
 	name("What does it cost?", "s", "The strategy with the most processor time of the service for one request, and that time. A cache costs some to look up, and saves some: fewer queries to send, fewer rows to decode.",
 		q(`topk(1, `+processorTime+`)`, "{{strategy}}")).thresholds("orange").links(board("Go runtime", "strata-go"))
 
 	rows := len(strategies.All()) + 1
-	t := d.table("All of them, side by side: speed, database, truth, price", "short", "strategy", "Over the time that is shown, in all replicas of a strategy together; memory is of one replica. Age p99: ninety-nine of a hundred answers were at most so old when they left, true or not.", 24,
+	t := d.table("All of them, side by side: speed, database, truth, price", "short", "strategy", "Over the time that is shown, in all replicas of a strategy together; memory is of one replica. Stale for: how long ago the change was that a stale answer missed, p99. Age p99: ninety-nine of a hundred answers were at most so old when they left, true or not.", 24,
 		q(inOrder(), orderColumn),
 		q(readsWithin("0.5"), "p50"), q(meanOfReads, "mean"), q(readsWithin("0.99"), "p99"), q(databaseQueries, "queries / request"), q(databaseTime, "DB time / request"),
-		q(withoutDatabase, "without DB"), q(lies, "stale (audit)"), q(ageOfAnswers, "age p99"), q(processorTime, "CPU / request"), q(memoryOfReplica, "RAM / replica"),
+		q(withoutDatabase, "without DB"), q(lies, "stale (audit)"), q(ageOfLies, "stale for"), q(ageOfAnswers, "age p99"), q(processorTime, "CPU / request"), q(memoryOfReplica, "RAM / replica"),
 	).height(2+rows).inOrder().coloured().
 		named("p50", "s", 2).named("mean", "s", 2).named("p99", "s", 1).named("queries / request", "none", 2).named("DB time / request", "s", 2).
 		named("without DB", "percentunit", 0, gauge()...).named("stale (audit)", "percentunit", 2, cells("green", 0.0001, "red")...).
-		named("age p99", "s", 1, cells("green", 0.3, "orange", 1, "red")...).named("CPU / request", "s", 2).named("RAM / replica", "bytes", 0)
+		named("stale for", "s", 1).named("age p99", "s", 1, cells("green", 0.3, "orange", 1, "red")...).named("CPU / request", "s", 2).named("RAM / replica", "bytes", 0)
 	t.links(board("How fresh, and why", "strata-freshness"), board("Inside the caches", "strata-cache"))
 }
 
