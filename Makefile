@@ -122,9 +122,9 @@ vuln: bin/govulncheck ## Look for known vulnerabilities in what the service call
 # Twice, the second time in another folder (COLD=1: and with an empty build cache): what differs would show that something else than the commit went into it.
 .PHONY: release
 release: bin/cyclonedx-gomod ## Build what a release of HEAD holds, twice, byte by byte the same: binaries, image, SBOMs, checksums, in bin/release
-	@bash tools/release.sh bin/release
-	@echo "Once more, to compare ..."
-	@$(if $(COLD),GOCACHE=$$(mktemp -d)) bash tools/release.sh bin/release-again >/dev/null
+	@commit=$$(git rev-parse HEAD) && bash tools/release.sh bin/release $$commit && \
+		echo "Once more, to compare ..." && \
+		$(if $(COLD),GOCACHE=$$(mktemp -d)) bash tools/release.sh bin/release-again $$commit >/dev/null
 	@diff bin/release/SHA256SUMS bin/release-again/SHA256SUMS || { echo "Two builds of one commit differ." >&2; exit 1; }
 	@rm -r bin/release-again
 	@cat bin/release/SHA256SUMS

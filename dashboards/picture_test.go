@@ -78,6 +78,7 @@ func (s *pipeline) draw(t *testing.T, b board, names []string, file string) {
 
 type drawn struct {
 	name   string
+	ref    string // of its query
 	points [][2]float64
 }
 
@@ -87,7 +88,10 @@ func (s *pipeline) drawPanel(t *testing.T, p panel, strategy string, w, h float6
 	v.strategy = strategy
 	var all []drawn
 	for _, one := range p.Targets {
-		all = append(all, s.series(t, v.fill(one.Expr), strings.ReplaceAll(one.LegendFormat, "$baseline", "none"), one.Range)...)
+		for _, d := range s.series(t, v.fill(one.Expr), strings.ReplaceAll(one.LegendFormat, "$baseline", "none"), one.Range) {
+			d.ref = one.RefID
+			all = append(all, d)
+		}
 	}
 	switch p.Type {
 	case "stat":
@@ -103,8 +107,8 @@ func (s *pipeline) drawPanel(t *testing.T, p panel, strategy string, w, h float6
 // series asks for the last minute, or for now, and names what comes as Grafana would.
 func (s *pipeline) series(t *testing.T, expr, legend string, ranged bool) []drawn {
 	t.Helper()
-	now := time.Now()
-	form, path := url.Values{"query": {expr}}, "/api/v1/query"
+	now := s.seen
+	form, path := url.Values{"query": {expr}, "time": {fmt.Sprint(now.Unix())}}, "/api/v1/query"
 	if ranged {
 		path = "/api/v1/query_range"
 		form.Set("start", fmt.Sprint(now.Add(-50*time.Second).Unix()))
@@ -150,12 +154,12 @@ func colorOf(p panel, name string, i int) string {
 	return palette[i%len(palette)]
 }
 
-// unitOf returns the unit of one series: an override's, or the panel's.
-func unitOf(p panel, series string) string {
+// unitOf returns the unit of one series: an override's, by its name or by its query, or the panel's.
+func unitOf(p panel, series, ref string) string {
 	unit := p.FieldConfig.Defaults.Unit
 	for _, o := range p.FieldConfig.Overrides {
 		var name string
-		if json.Unmarshal(o.Matcher.Options, &name) != nil || strings.ReplaceAll(name, "$baseline", "none") != series {
+		if json.Unmarshal(o.Matcher.Options, &name) != nil || name != series && (o.Matcher.ID != "byFrameRefID" || name != ref) {
 			continue
 		}
 		for _, property := range o.Properties {
@@ -230,8 +234,8 @@ func figures(p panel, all []drawn, w, h float64) string {
 	for i, one := range all {
 		name, _, _ := strings.Cut(one.name, "\x00")
 		y := 40 + step*(float64(i)+0.62)
-		fmt.Fprintf(&out, `<text x="16" y="%.0f" font-size="15" fill="#ccccdc">%s</text><text x="%.0f" y="%.0f" font-size="30" fill="%s" text-anchor="end" font-weight="600">%s</text>`,
-			y, html.EscapeString(name), w-20, y+6, stepColor(p, name, one.points[0][1]), spell(one.points[0][1], unitOf(p, name)))
+		fmt.Fprintf(&out, `<text x="16" y="%.0f" font-size="15" fill="#ccccdc">%s</text><text x="%.0f" y="%.0f" font-size="%.0f" fill="%s" text-anchor="end" font-weight="600">%s</text>`,
+			y, html.EscapeString(name), w-20, y+4, min(30, step), stepColor(p, name, one.points[0][1]), spell(one.points[0][1], unitOf(p, name, one.ref)))
 	}
 	return out.String()
 }
@@ -248,7 +252,7 @@ func table(p panel, all []drawn, w float64) string {
 		if !slices.Contains(lines, strategy) {
 			lines = append(lines, strategy)
 		}
-		cells[strategy+name] = spell(one.points[0][1], unitOf(p, name))
+		cells[strategy+name] = spell(one.points[0][1], unitOf(p, name, one.ref))
 	}
 	columns = slices.DeleteFunc(columns, func(name string) bool { return name == "order" }) // hidden, in Grafana too
 	slices.SortFunc(lines, func(a, b string) int {
