@@ -21,6 +21,9 @@ for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
   echo "$name ..."
   GOOS=${platform%/*} GOARCH=${platform#*/} GOAMD64=v1 GOARM64=v8.0 sh app/build.sh "$out/$name" -trimpath
   "$root/bin/cyclonedx-gomod" bin -json -noserial -notimestamp -version "$version" -output "$out/$name.cdx.json" "$out/$name"
+  go version -m "$out/$name" | awk '$1 == "dep" && $3 != "" { print "pkg:golang/" $2 "@" $3 }' | while read -r module; do
+    grep -qF "\"$module" "$out/$name.cdx.json" || { echo "the SBOM of $name leaves out $module" >&2; exit 1; }
+  done
 done
 echo "strata_${version}_image.oci.tar ..."
 (cd tools/image && go run -buildvcs=false . -output "$out/strata_${version}_image.oci.tar" -version "$version" -revision "$revision" -epoch "$epoch" \
