@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"strata/app/cache"
 	"strata/app/httpapi"
 	"strata/app/telemetry"
 	"strata/app/viewcache"
@@ -109,12 +110,14 @@ type CacheConfig struct {
 	ViewsL1Bytes int64
 	DataL1Bytes  int64
 	MaxLoads     int
+	Without      cache.Places // where nothing is kept
 }
 
 func (c *CacheConfig) flags(f flagSet) {
 	f.add("strategy", "STRATA_STRATEGY", oneOf(&c.Strategy, "stamped", "none", "ttl", "aside", "stamped"), "How cached entries are judged.")
 	f.add("ttl", "STRATA_TTL", duration(&c.TTL, time.Minute), "Lifetime of an entry under the strategies ttl and aside.")
 	f.add("redis-url", "REDIS_URL", &c.RedisURL, "Redis, the second layer. Without it there is none. For a Redis Cluster: redis://a:6379?addr=b:6379, or ?cluster=true.")
+	f.add("layers", "STRATA_LAYERS", allBut(&c.Without), "Where the strategy may keep entries: a list of views-l1, views-l2, data-l1 and data-l2, or none.")
 	f.add("views-l1-bytes", "VIEWS_L1_BYTES", whole(&c.ViewsL1Bytes, 32<<20), "Memory for whole responses in this process.")
 	f.add("data-l1-bytes", "DATA_L1_BYTES", whole(&c.DataL1Bytes, 32<<20), "Memory for values in this process.")
 	f.add("max-loads", "MAX_LOADS", whole(&c.MaxLoads, 64), "Reads of the database that may be under way at once; more wait a second, and are refused then.")

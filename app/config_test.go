@@ -77,6 +77,7 @@ func TestBadConfigurationIsOneClearLineAndAnExitCode(t *testing.T) {
 		"seed below 0":          {[]string{"seed", "--seed=-1"}, nil, "--seed: must be a whole number and not below 0"},
 		"TTL without unit":      {[]string{"serve", "--ttl=60"}, good, "--ttl (STRATA_TTL): must be a duration"},
 		"TTL of nothing":        {[]string{"serve", "--ttl=0s"}, good, "--ttl (STRATA_TTL): 0s is not above 0"},
+		"unknown layer":         {[]string{"serve", "--layers=views-l1,l3"}, good, "--layers (STRATA_LAYERS): \"l3\" is not one of views-l1,views-l2,data-l1,data-l2"},
 		"negative size":         {[]string{"serve", "--views-l1-bytes=-1"}, good, "--views-l1-bytes (VIEWS_L1_BYTES): -1 is not above 0"},
 		"size of words":         {[]string{"serve"}, with(good, "DATA_L1_BYTES", "lots"), "--data-l1-bytes (DATA_L1_BYTES): must be a whole number"},
 		"pool of nothing":       {[]string{"serve", "--pool-size=0"}, good, "--pool-size (DATABASE_POOL_SIZE): 0 is not above 0"},
@@ -160,6 +161,7 @@ func TestConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 --strategy               STRATA_STRATEGY        stamped
 --ttl                    STRATA_TTL             1m0s
 --redis-url              REDIS_URL              rediss://:[hidden]@cache:6379/0
+--layers                 STRATA_LAYERS          views-l1,views-l2,data-l1,data-l2
 --views-l1-bytes         VIEWS_L1_BYTES         33554432
 --data-l1-bytes          DATA_L1_BYTES          33554432
 --max-loads              MAX_LOADS              64

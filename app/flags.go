@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"strata/app/cache"
 )
 
 // flagSet is the flags of a command, in the order in which they are shown.
@@ -154,6 +156,24 @@ func yesNo(to *bool) pflag.Value {
 		}
 		return false, strconv.ErrSyntax
 	}}
+}
+
+// kept is a list of the places where entries are kept, which sets those where none are.
+type kept struct{ without *cache.Places }
+
+func allBut(without *cache.Places) pflag.Value { return kept{without} }
+
+func (k kept) String() string { return (cache.AllPlaces &^ *k.without).String() }
+
+func (k kept) Type() string { return "list" }
+
+func (k kept) Set(text string) error {
+	in, err := cache.ParsePlaces(text)
+	if err != nil {
+		return err
+	}
+	*k.without = cache.AllPlaces &^ in
+	return nil
 }
 
 // choice is one of a few words, which shells complete.

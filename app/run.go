@@ -67,7 +67,11 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 		return err
 	}
 	defer db.Close()
-	redis, err := instruments.Redis(remote.Config{URL: string(cfg.Cache.RedisURL)}, tel)
+	identity, err := db.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	redis, err := instruments.Redis(remote.Config{URL: string(cfg.Cache.RedisURL), Namespace: identity}, tel)
 	if err != nil {
 		return err
 	}
@@ -127,7 +131,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 func (c Config) layers() cache.Config {
 	strategy, _ := cache.ParseStrategy(c.Cache.Strategy) // the command line admits no other
 	return cache.Config{
-		Strategy: strategy, Lab: c.HTTP.Lab, TTL: c.Cache.TTL,
+		Strategy: strategy, Lab: c.HTTP.Lab, TTL: c.Cache.TTL, Without: c.Cache.Without,
 		ViewsL1Bytes: uint64(c.Cache.ViewsL1Bytes), DataL1Bytes: uint64(c.Cache.DataL1Bytes), MaxLoads: c.Cache.MaxLoads,
 	}
 }

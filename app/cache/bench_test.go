@@ -49,7 +49,7 @@ func BenchmarkL2Hit(b *testing.B) {
 	names := make([]string, keys)
 	for key := range keys {
 		writer.read(b, key)
-		names[key] = "strata:" + r.name(Stamped, key)
+		names[key] = "strata::" + r.name(Stamped, key)
 	}
 	client, ctx := redisClient(b), context.Background()
 	next := [2]int{}

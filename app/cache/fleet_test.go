@@ -152,7 +152,7 @@ func TestLoadThatFailsTakesItsMarkAway(t *testing.T) {
 	if _, err := r.Get(t.Context(), 1); err == nil {
 		t.Fatal("no error")
 	}
-	if err := redisClient(t).Get(t.Context(), "strata:"+r.name(Stamped, 1)).Err(); !errors.Is(err, redis.Nil) {
+	if err := redisClient(t).Get(t.Context(), "strata::"+r.name(Stamped, 1)).Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("the mark is still there: %v", err)
 	}
 }

@@ -109,7 +109,7 @@ type replica struct {
 // at stands in a Config for the Redis at a URL, which each replica connects to on its own.
 type at struct {
 	Remote
-	url string
+	url, namespace string
 }
 
 // watched is a replica's Redis.
@@ -129,10 +129,10 @@ func (w *watched) End(_ context.Context, op remote.Op, _ error) {
 
 func (w *watched) Breaker(_, _, _ string, worst float64) { w.worst.Store(uint64(2 * worst)) }
 
-func (w *watched) open(t testing.TB, url string) *watched {
+func (w *watched) open(t testing.TB, there at) *watched {
 	t.Helper()
 	var err error
-	if w.Redis, err = remote.Open(remote.Config{URL: url, Timeout: 5 * time.Second}, w); err != nil { // so that a slow machine changes nothing
+	if w.Redis, err = remote.Open(remote.Config{URL: there.url, Namespace: there.namespace, Timeout: 5 * time.Second}, w); err != nil { // so that a slow machine changes nothing
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.Close() })
@@ -144,7 +144,7 @@ func newReplica(t testing.TB, cfg Config, o *origin, change ...func(*Class[int, 
 	ledger := freshness.NewLedger(freshness.Config{})
 	var redis *watched
 	if there, ok := cfg.Remote.(at); ok {
-		redis = new(watched).open(t, there.url)
+		redis = new(watched).open(t, there)
 		cfg.Remote = redis
 	}
 	caches := Open(cfg, ledger)
@@ -565,7 +565,7 @@ func TestDamagedL2EntryIsLoadedAnew(t *testing.T) {
 	cfg := withRedis(t, Stamped)
 	a, b := newReplica(t, cfg, o), newReplica(t, cfg, o)
 	a.read(t, 1)
-	client, key := redisClient(t), "strata:"+a.name(Stamped, 1)
+	client, key := redisClient(t), "strata::"+a.name(Stamped, 1)
 	for _, damage := range []string{"", "x", "\x01", "\x02\x00\x00\x00", "\x01\x00\xff\xff\xff"} {
 		if err := client.Set(t.Context(), key, damage, time.Minute).Err(); err != nil {
 			t.Fatal(err)

@@ -14,8 +14,11 @@ import (
 
 // Config says where Redis is and what it may cost. The zero value means that there is none.
 type Config struct {
-	URL     string        // redis://user:password@host:port/db; of a Cluster also ?addr=b:6379 or ?cluster=true
-	Timeout time.Duration // that connecting, writing and reading may take each; 50 ms by default
+	URL string // redis://user:password@host:port/db; of a Cluster also ?addr=b:6379 or ?cluster=true
+	// Namespace is whose the entries are: of which database and service. It is part of every key, so that whatever another one keeps in
+	// the same Redis is never seen.
+	Namespace string
+	Timeout   time.Duration // that connecting, writing and reading may take each; 50 ms by default
 }
 
 const usualTimeout = 50 * time.Millisecond // whoever waits can have the value elsewhere in about this time

@@ -15,8 +15,9 @@ import (
 type Redis struct {
 	client   redis.UniversalClient
 	observer Observer
-	size     int   // of the connection pool, of all nodes together
-	where    Place // of each operation
+	size     int    // of the connection pool, of all nodes together
+	where    Place  // of each operation
+	prefix   string // of each key
 }
 
 // Open returns a Redis that the observer, if it is not nil, watches. It does not wait for it. It returns nil without a URL, and an
@@ -32,7 +33,7 @@ func Open(cfg Config, observer Observer) (*Redis, error) {
 		observer = nobody{}
 	}
 	silence()
-	r := &Redis{observer: observer}
+	r := &Redis{observer: observer, prefix: "strata:" + cfg.Namespace + ":"}
 	breakers := &breakers{observer: observer, states: make(map[string]gobreaker.State)}
 	node := func(opts *redis.Options) *redis.Client {
 		tune(opts, cfg.Timeout)
@@ -103,7 +104,7 @@ func (r *Redis) Delete(ctx context.Context, names ...string) error {
 }
 
 // key is what a name is called in Redis.
-func (r *Redis) key(name string) string { return "strata:" + name }
+func (r *Redis) key(name string) string { return r.prefix + name }
 
 // begin tells the observer.
 func (r *Redis) begin(ctx context.Context, kind Kind, command string) (context.Context, Op) {
