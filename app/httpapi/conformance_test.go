@@ -145,8 +145,8 @@ func requirements() []requirement {
 
 		// Validators and HEAD.
 		{section: "9110 9.3.2", says: "HEAD has the fields of GET", method: "HEAD", lines: []string{"Accept-Encoding: gzip"}, coding: "gzip", has: []string{"Etag: GZIP", "Content-Length: SIZE"}},
-		{section: "9110 9.3.2", says: "HEAD of identity", method: "HEAD", path: small, has: []string{"Etag: TAG", "Content-Length: SIZE", "Last-Modified: CHANGED"}},
-		{section: "9110 8.8.2", says: "Last-Modified of a listing", path: small, has: []string{"Last-Modified: CHANGED"}},
+		{section: "9110 9.3.2", says: "HEAD of identity", method: "HEAD", path: small, has: []string{"Etag: TAG", "Content-Length: SIZE"}},
+		{section: "9110 8.8.2", says: "no Last-Modified of a listing: a date of whole seconds, which loaded rows bring from elsewhere, cannot tell", path: small, lacks: []string{"Last-Modified"}},
 		{section: "9110 8.8.2.1", says: "no Last-Modified where the time of the last change is not known", lacks: []string{"Last-Modified"}},
 		{section: "9110 8.8.3", says: "each form has its own strong ETag", lines: []string{"Accept-Encoding: br"}, coding: "br", has: []string{"Etag: BR"}},
 
@@ -171,16 +171,16 @@ func requirements() []requirement {
 			lacks: []string{"Content-Type", "Content-Encoding", "Content-Length", "Last-Modified"}},
 
 		// Dates.
-		{section: "9110 13.1.3", says: "not modified since", path: small, lines: []string{"If-Modified-Since: CHANGED"}, status: 304},
-		{section: "9110 13.1.3", says: "not modified since later", path: small, lines: []string{"If-Modified-Since: AFTER"}, status: 304},
+		{section: "9110 13.1.3", says: "not modified since", path: small, lines: []string{"If-Modified-Since: CHANGED"}},
+		{section: "9110 13.1.3", says: "not modified since later", path: small, lines: []string{"If-Modified-Since: AFTER"}},
 		{section: "9110 13.1.3", says: "modified since earlier", path: small, lines: []string{"If-Modified-Since: BEFORE"}},
-		{section: "9110 13.1.3", says: "HEAD too", method: "HEAD", path: small, lines: []string{"If-Modified-Since: CHANGED"}, status: 304},
+		{section: "9110 13.1.3", says: "HEAD too", method: "HEAD", path: small, lines: []string{"If-Modified-Since: CHANGED"}},
 		{section: "9110 13.1.3", says: "what is no date is ignored", path: small, lines: []string{"If-Modified-Since: tomorrow"}},
 		{section: "9110 13.1.3", says: "ignored where there is no Last-Modified", lines: []string{"If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT"}},
-		{section: "9110 5.6.7", says: "RFC 850's form of a date", path: small, lines: []string{"If-Modified-Since: Friday, 01-Jan-60 00:00:00 GMT"}, status: 304},
-		{section: "9110 5.6.7", says: "asctime's form of a date", path: small, lines: []string{"If-Modified-Since: Fri Jan  1 00:00:00 2100"}, status: 304},
+		{section: "9110 5.6.7", says: "RFC 850's form of a date", path: small, lines: []string{"If-Modified-Since: Friday, 01-Jan-60 00:00:00 GMT"}},
+		{section: "9110 5.6.7", says: "asctime's form of a date", path: small, lines: []string{"If-Modified-Since: Fri Jan  1 00:00:00 2100"}},
 		{section: "9110 13.1.4", says: "unmodified since", path: small, lines: []string{"If-Unmodified-Since: CHANGED"}},
-		{section: "9110 13.1.4", says: "modified since", path: small, lines: []string{"If-Unmodified-Since: BEFORE"}, status: 412, has: []string{"Cache-Control: no-store"}},
+		{section: "9110 13.1.4", says: "modified since", path: small, lines: []string{"If-Unmodified-Since: BEFORE"}},
 		{section: "9110 13.1.4", says: "ignored where there is no Last-Modified", lines: []string{"If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT"}},
 
 		// If-Match on reads.
@@ -196,7 +196,7 @@ func requirements() []requirement {
 		{section: "9110 13.2.2", says: "If-Match goes before If-Unmodified-Since", path: small, lines: []string{"If-Match: TAG", "If-Unmodified-Since: BEFORE"}},
 		{section: "9110 13.2.2", says: "If-Match goes before If-None-Match", lines: []string{`If-Match: "other"`, "If-None-Match: TAG"}, status: 412},
 		{section: "9110 13.2.2", says: "both hold", lines: []string{"If-Match: TAG", "If-None-Match: TAG"}, status: 304},
-		{section: "9110 13.2.2", says: "If-Unmodified-Since goes before If-None-Match", path: small, lines: []string{"If-Unmodified-Since: BEFORE", "If-None-Match: TAG"}, status: 412},
+		{section: "9110 13.2.2", says: "If-Unmodified-Since is not evaluated without a date", path: small, lines: []string{"If-Unmodified-Since: BEFORE", "If-None-Match: TAG"}, status: 304},
 		{section: "9110 13.2.1", says: "a condition is not looked at where the answer is an error anyway", path: "/v1/listings?limit=0", lines: []string{"If-Match: TAG"}, status: 422},
 		{section: "9110 14.2", says: "Range may be ignored", lines: []string{"Range: bytes=0-9", "If-Range: TAG"}},
 
@@ -326,25 +326,6 @@ func TestConditionsAreHeededWithoutViews(t *testing.T) {
 	}
 }
 
-func TestLastModifiedIsHeldBackUntilItsSecondIsOver(t *testing.T) {
-	w := newWire(t, cache.Config{Strategy: cache.Stamped})
-	w.exec(t, `UPDATE listings SET price_minor = 5 WHERE id = 7`)
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		began := time.Now()
-		got := w.ask(t, "GET", small)
-		if text := got.header.Get("Last-Modified"); text != "" {
-			at, err := http.ParseTime(text)
-			if err != nil || time.Since(at) < time.Second {
-				t.Errorf("Last-Modified is %q at %v (%v)", text, began, err)
-			}
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("it never comes")
-		}
-	}
-}
-
 // A client that reads compressed answers sends their ETag back when it writes.
 func TestIfMatchTakesTheETagOfAnyCoding(t *testing.T) {
 	w := newWire(t, cache.Config{Strategy: cache.Stamped})
@@ -354,7 +335,7 @@ func TestIfMatchTakesTheETagOfAnyCoding(t *testing.T) {
 		if !strings.HasSuffix(etag, "-"+coding+`"`) {
 			t.Fatalf("ETag %s", etag)
 		}
-		body := `{"price_minor":77}`
+		body := `{"title":"For ` + coding + `"}`
 		patch := func() int {
 			return w.write(t, "PATCH", small, body, "If-Match", etag).status
 		}

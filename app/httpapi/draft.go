@@ -13,8 +13,8 @@ import (
 )
 
 // decodeDraft reads the body of a write. It returns listing.FieldErrors with every field that is wrong: missing, of the wrong type, out of range, or unknown.
-// Names of fields are compared exactly.
-func decodeDraft(document map[string]json.RawMessage) (listing.Draft, error) {
+// Names of fields are compared exactly. What is wrong with a field that is as it was before is let pass, if there was something.
+func decodeDraft(document map[string]json.RawMessage, before *listing.Draft) (listing.Draft, error) {
 	d := listing.Draft{Status: listing.Active}
 	fields := []struct {
 		name     string
@@ -51,7 +51,11 @@ func decodeDraft(document map[string]json.RawMessage) (listing.Draft, error) {
 		}
 	}
 	var wrong listing.FieldErrors
-	errors.As(d.Validate(), &wrong) // it returns no other
+	if before == nil {
+		errors.As(d.Validate(), &wrong) // it returns no other
+	} else {
+		errors.As(d.ValidateChange(before), &wrong)
+	}
 	var all listing.FieldErrors
 	for _, f := range fields {
 		if must := faults[f.name]; must != "" { // whatever is said of a value that was not read means nothing
@@ -100,7 +104,7 @@ func mergePatch(d listing.Draft, patch map[string]json.RawMessage) (listing.Draf
 		}
 		document[name] = value
 	}
-	return decodeDraft(document)
+	return decodeDraft(document, &d)
 }
 
 func isNull(value json.RawMessage) bool { return bytes.Equal(value, []byte("null")) }

@@ -45,7 +45,7 @@ func decode(t testing.TB, body string) (listing.Draft, error) {
 	if err := json.Unmarshal([]byte(body), &document); err != nil {
 		t.Fatal(err)
 	}
-	return decodeDraft(document)
+	return decodeDraft(document, nil)
 }
 
 func wrongFields(err error) (fields []string) {

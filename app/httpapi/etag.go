@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -11,42 +13,58 @@ import (
 	"strata/app/viewcache"
 )
 
-// etagForm is how a listing is written. It is part of each ETag, and has to change whenever a release writes the same listing differently.
-const etagForm = "1"
-
-// etagOf returns the ETag of a listing. It can be strong because the answer holds nothing but the row, and every change of the row, also one by cascade from
-// its city, raises the version. So a write can be compared with it in the database, in the same statement.
-func etagOf(version int64) string {
-	return `"` + etagForm + `-` + strconv.FormatInt(version, 10) + `"`
+// etagOf returns the ETag of a listing: a hash of the very answer. The version alone would not do: rows come back with one that they had before, by a reload, a restore, or a load that
+// passes by the triggers. 96 bits of SHA-256, since a writer relies on it.
+func etagOf(l *listing.Listing) string {
+	wire := listingWire(*l)
+	wire.Row = 0
+	body, err := encode(wire)
+	if err != nil { // cannot happen: a listing is plain, and its numbers came out of JSON or a table that holds no others
+		return ""
+	}
+	sum := sha256.Sum256(body)
+	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }
 
-// expectation is what If-Match says: nothing, or a choice of versions.
+// expectation is what If-Match says: nothing, or a choice of ETags.
 type expectation struct {
-	given    bool
-	versions []int64 // 0 is any
+	given, any bool
+	tags       []string // without the part that names a content coding
 }
 
-// parseIfMatch reads the field (RFC 9110, section 13.1.1). The ETag of any content coding of a listing names the same version. Tags that this service did not issue, and weak ones, match nothing.
+// parseIfMatch reads the field (RFC 9110, section 13.1.1). The ETag of any content coding of a listing names the same state of it. Tags that this service did not issue, and weak ones,
+// match nothing.
 func parseIfMatch(field string) (expectation, error) {
-	const most = 16 // each costs a statement
 	e := expectation{given: field != ""}
 	for rest := field; strings.TrimSpace(rest) != ""; {
 		tag, more, ok := cutTag(strings.TrimLeft(rest, " \t,"))
-		if !ok || len(e.versions) == most {
-			return e, badHeader(fiber.HeaderIfMatch, field, "must be * or at most 16 ETags in quotes, with commas between")
+		if !ok {
+			return e, badHeader(fiber.HeaderIfMatch, field, "must be * or ETags in quotes, with commas between")
 		}
 		rest = more
 		if tag == "*" {
-			e.versions = append(e.versions, 0)
+			e.any = true
 			continue
 		}
-		version, ours := strings.CutPrefix(viewcache.TrimCoding(tag), `"`+etagForm+`-`)
-		n, valid := parseID(strings.TrimSuffix(version, `"`))
-		if ours && valid {
-			e.versions = append(e.versions, n)
-		}
+		e.tags = append(e.tags, viewcache.TrimCoding(tag))
 	}
 	return e, nil
+}
+
+// match returns what the service is to ask of the listing.
+func (e expectation) match() listing.Match {
+	if !e.given {
+		return nil
+	}
+	return func(l *listing.Listing) bool { return e.any || slices.Contains(e.tags, etagOf(l)) }
+}
+
+// judge makes of a write's conflict that its condition does not hold, if it had one.
+func (e expectation) judge(err error) error {
+	if e.given && errors.Is(err, listing.ErrConflict) {
+		return &failure{status: 412, detail: "The listing's ETag is none of those in If-Match."}
+	}
+	return err
 }
 
 // cutTag cuts an entity tag, with its quotes, or a star off the front of a list.
@@ -70,18 +88,4 @@ func cutTag(list string) (tag, rest string, ok bool) {
 		tag = "W/" + tag
 	}
 	return tag, rest, true
-}
-
-// try does a write for the expected version, or for each until one is the present one.
-func (e expectation) try(write func(version int64) error) error {
-	if !e.given {
-		return write(0)
-	}
-	for _, version := range e.versions {
-		err := write(version)
-		if !errors.Is(err, listing.ErrConflict) || version == 0 {
-			return err
-		}
-	}
-	return &failure{status: 412, detail: "The listing's ETag is none of those in If-Match."}
 }

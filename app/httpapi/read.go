@@ -2,15 +2,13 @@ package httpapi
 
 import (
 	"context"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 )
 
 type listingOutput struct {
-	ETag     string    `header:"ETag" doc:"Strong; for If-None-Match and If-Match"`
-	Modified time.Time `header:"Last-Modified" doc:"When it was last changed, once the second is over in which that was"`
-	Body     listingWire
+	ETag string `header:"ETag" doc:"Strong; for If-None-Match and If-Match"`
+	Body listingWire
 }
 
 type pageOutput struct{ Body pageWire }
@@ -31,7 +29,7 @@ func (s *Server) getListing(ctx context.Context, c *fiber.Ctx) (*listingOutput, 
 	if err != nil {
 		return nil, err
 	}
-	return &listingOutput{ETag: etagOf(l.Version), Modified: l.UpdatedAt, Body: listingWire(l)}, nil
+	return &listingOutput{ETag: etagOf(&l), Body: listingWire(l)}, nil
 }
 
 func (s *Server) searchListings(ctx context.Context, c *fiber.Ctx) (*pageOutput, error) {

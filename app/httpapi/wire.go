@@ -31,7 +31,8 @@ type listingWire struct {
 	AgentID     int64                `json:"agent_id" minimum:"1" example:"17"`
 	CreatedAt   time.Time            `json:"created_at"`
 	UpdatedAt   time.Time            `json:"updated_at"`
-	Version     int64                `json:"version" doc:"Grows with every change, whoever makes it" minimum:"1" example:"3"`
+	Version     int64                `json:"version" doc:"Grows with every change that the database's triggers see" minimum:"1" example:"3"`
+	Row         int64                `json:"-"`
 }
 
 // draftWire is listing.Draft: the body of a write.

@@ -30,7 +30,15 @@ type deletedOutput struct {
 }
 
 func written(l listing.Listing, xid freshness.XID) writtenOutput {
-	return writtenOutput{ETag: etagOf(l.Version), Seen: xid.String(), Body: listingWire(l)}
+	return writtenOutput{ETag: etagOf(&l), Seen: seenOf(xid), Body: listingWire(l)}
+}
+
+// seenOf is what a reader names who has seen the effect of a transaction. Nothing was changed by none.
+func seenOf(xid freshness.XID) string {
+	if xid == 0 {
+		return ""
+	}
+	return xid.String()
 }
 
 func (s *Server) createListing(ctx context.Context, c *fiber.Ctx) (*createdOutput, error) {
@@ -41,7 +49,7 @@ func (s *Server) createListing(ctx context.Context, c *fiber.Ctx) (*createdOutpu
 	if err != nil {
 		return nil, err
 	}
-	d, err := decodeDraft(document)
+	d, err := decodeDraft(document, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +63,7 @@ func (s *Server) createListing(ctx context.Context, c *fiber.Ctx) (*createdOutpu
 	}
 	return &createdOutput{
 		Location: "/v1/listings/" + strconv.FormatInt(l.ID, 10),
-		ETag:     etagOf(l.Version), Seen: xid.String(), Body: listingWire(l),
+		ETag:     etagOf(&l), Seen: seenOf(xid), Body: listingWire(l),
 	}, nil
 }
 
@@ -90,23 +98,19 @@ func (s *Server) replaceListing(ctx context.Context, c *fiber.Ctx) (*writtenOutp
 	if err != nil {
 		return nil, err
 	}
-	d, err := decodeDraft(document)
+	d, err := decodeDraft(document, nil)
 	if err != nil {
 		return nil, err
 	}
 	if !expected.given {
 		return nil, &failure{status: 428, detail: "Replacing a listing needs If-Match with the ETag of what is replaced."}
 	}
-	var out writtenOutput
-	err = expected.try(func(version int64) error {
-		l, xid, err := s.listings.Replace(ctx, id, version, d)
-		out = written(l, xid)
-		noteWritten(c, "replaced", l)
-		return err
-	})
+	l, xid, err := s.listings.Replace(ctx, id, expected.match(), d)
+	noteWritten(c, "replaced", l)
 	if err != nil {
-		return nil, err
+		return nil, expected.judge(err)
 	}
+	out := written(l, xid)
 	return &out, nil
 }
 
@@ -119,16 +123,12 @@ func (s *Server) patchListing(ctx context.Context, c *fiber.Ctx) (*writtenOutput
 	if err != nil {
 		return nil, err
 	}
-	var out writtenOutput
-	err = expected.try(func(version int64) error {
-		l, xid, err := s.listings.Patch(ctx, id, version, func(d listing.Draft) (listing.Draft, error) { return mergePatch(d, patch) })
-		out = written(l, xid)
-		noteWritten(c, "changed", l)
-		return err
-	})
+	l, xid, err := s.listings.Patch(ctx, id, expected.match(), func(d listing.Draft) (listing.Draft, error) { return mergePatch(d, patch) })
+	noteWritten(c, "changed", l)
 	if err != nil {
-		return nil, err
+		return nil, expected.judge(err)
 	}
+	out := written(l, xid)
 	return &out, nil
 }
 
@@ -137,20 +137,15 @@ func (s *Server) deleteListing(ctx context.Context, c *fiber.Ctx) (*deletedOutpu
 	if err != nil {
 		return nil, err
 	}
-	var out deletedOutput
-	err = expected.try(func(version int64) error {
-		xid, err := s.listings.Delete(ctx, id, version)
-		out.Seen = xid.String()
-		noteWritten(c, "deleted", listing.Listing{ID: id})
-		return err
-	})
+	xid, err := s.listings.Delete(ctx, id, expected.match())
+	noteWritten(c, "deleted", listing.Listing{ID: id})
 	if err != nil {
-		return nil, err
+		return nil, expected.judge(err)
 	}
-	return &out, nil
+	return &deletedOutput{Seen: seenOf(xid)}, nil
 }
 
-// targetOf returns which listing a write is about, and which versions of it the writer expects.
+// targetOf returns which listing a write is about, and what the writer expects it to be.
 func targetOf(c *fiber.Ctx) (int64, expectation, error) {
 	if err := noQuery(c); err != nil {
 		return 0, expectation{}, err

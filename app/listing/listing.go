@@ -85,8 +85,14 @@ type Listing struct {
 	AgentID     int64        `json:"agent_id"`
 	CreatedAt   time.Time    `json:"created_at"`
 	UpdatedAt   time.Time    `json:"updated_at"`
-	Version     int64        `json:"version"` // grows with every change, whoever makes it
+	Version     int64        `json:"version"` // grows with every change that the database's triggers see
+	Row         int64        `json:"-"`       // names this state of the row, whoever made it and however; 0 in what comes out of a cache
 }
+
+// Match reports whether a listing is one that a writer has seen. A nil Match accepts every one.
+type Match func(*Listing) bool
+
+func (m Match) accepts(l *Listing) bool { return m == nil || m(l) }
 
 // Draft is what a writer decides about a listing. The rest of it comes from the database: id, region, country, times, version.
 type Draft struct {
@@ -201,9 +207,9 @@ type Store interface {
 	// CreateOnce is Create, unless once was done before: then it returns what that returned, and replayed. It returns ErrKeyReused if
 	// what was done is something else, and ErrInProgress if it is being done at this moment. What failed was not done.
 	CreateOnce(ctx context.Context, once Once, d Draft) (l Listing, xid freshness.XID, replayed bool, err error)
-	// Update replaces a listing if version is 0 or its present version, and returns it with what it replaced. Else it returns
+	// Update replaces a listing if row is 0 or its present Row, and returns it with what it replaced. Else it returns
 	// ErrConflict, or ErrNotFound, or as Create does.
-	Update(ctx context.Context, id, version int64, d Draft) (now, before Listing, xid freshness.XID, err error)
-	// Delete removes a listing if version is 0 or its present version, and returns what it removed. Else as Update.
-	Delete(ctx context.Context, id, version int64) (Listing, freshness.XID, error)
+	Update(ctx context.Context, id, row int64, d Draft) (now, before Listing, xid freshness.XID, err error)
+	// Delete removes a listing if row is 0 or its present Row, and returns what it removed. Else as Update.
+	Delete(ctx context.Context, id, row int64) (Listing, freshness.XID, error)
 }

@@ -15,7 +15,7 @@ import (
 // is late, an answer now is worth more than one that this replica's caches have caught up with.
 const learnWithin = 50 * time.Millisecond
 
-// patchAttempts bounds how often Patch starts over because somebody else was faster.
+// patchAttempts bounds how often a write starts over because somebody else was faster.
 const patchAttempts = 5
 
 // Service answers questions about listings, from the caches where the strategy has them and they are right, and changes listings.
@@ -118,50 +118,70 @@ func (s *Service) CreateOnce(ctx context.Context, once Once, d Draft) (l Listing
 	return l, xid, replayed, nil
 }
 
-// Replace replaces a listing if version is 0 or its present version. Else it returns ErrConflict, or ErrNotFound, or as Create does.
-func (s *Service) Replace(ctx context.Context, id, version int64, d Draft) (Listing, freshness.XID, error) {
-	if err := d.Validate(); err != nil {
-		return Listing{}, 0, err
-	}
-	now, before, xid, err := s.store.Update(ctx, id, version, d)
-	if err != nil {
-		return Listing{}, 0, err
-	}
-	s.changed(ctx, xid, id, before.City, now.City)
-	return now, xid, nil
+// Replace replaces a listing if it matches. It returns ErrConflict if it does not, ErrNotFound, or as Create does. A listing that is so already is left as it is: then
+// there is no transaction, and its id is 0.
+func (s *Service) Replace(ctx context.Context, id int64, match Match, d Draft) (Listing, freshness.XID, error) {
+	return s.Patch(ctx, id, match, func(Draft) (Draft, error) { return d, nil })
 }
 
-// Patch replaces a listing by what patch makes of it, if version is 0 or its present version. patch is given the listing as it is in the store, never
-// as it is in a cache, and is called again if somebody else changes the listing meanwhile. Its error is returned as it is; else as Replace.
-func (s *Service) Patch(ctx context.Context, id, version int64, patch func(Draft) (Draft, error)) (Listing, freshness.XID, error) {
+// Patch replaces a listing by what patch makes of it, if it matches. match and patch are given the listing as it is in the store, never as it is in a cache, and are
+// asked again if somebody else changes it meanwhile. An error of patch is returned as it is; else as Replace. What is wrong with a field that is left as it was is no
+// reason to refuse the change of another.
+func (s *Service) Patch(ctx context.Context, id int64, match Match, patch func(Draft) (Draft, error)) (now Listing, xid freshness.XID, err error) {
+	err = s.meet(ctx, id, match, func(present *Listing) error {
+		before := present.Draft()
+		d, err := patch(before)
+		if err != nil {
+			return err
+		}
+		if err := d.ValidateChange(&before); err != nil {
+			return err
+		}
+		if d.Equal(&before) {
+			now, xid = *present, 0
+			return nil
+		}
+		var replaced Listing
+		now, replaced, xid, err = s.store.Update(ctx, id, present.Row, d)
+		if err == nil {
+			s.changed(ctx, xid, id, replaced.City, now.City)
+		}
+		return err
+	})
+	return now, xid, err
+}
+
+// Delete removes a listing if it matches. Else it returns ErrConflict or ErrNotFound.
+func (s *Service) Delete(ctx context.Context, id int64, match Match) (xid freshness.XID, err error) {
+	remove := func(row int64) error {
+		var gone Listing
+		if gone, xid, err = s.store.Delete(ctx, id, row); err == nil {
+			s.changed(ctx, xid, id, gone.City)
+		}
+		return err
+	}
+	if match == nil {
+		err = remove(0)
+		return xid, err
+	}
+	err = s.meet(ctx, id, match, func(present *Listing) error { return remove(present.Row) })
+	return xid, err
+}
+
+// meet reads a listing from the store and, if it matches, has it changed as it was read. It starts over if somebody else was faster.
+func (s *Service) meet(ctx context.Context, id int64, match Match, change func(present *Listing) error) error {
 	for attempt := 1; ; attempt++ {
 		present, err := s.store.Listing(ctx, id)
 		if err != nil {
-			return Listing{}, 0, err
+			return err
 		}
-		if version != 0 && present.Version != version {
-			return Listing{}, 0, ErrConflict
+		if !match.accepts(&present) {
+			return ErrConflict
 		}
-		d, err := patch(present.Draft())
-		if err != nil {
-			return Listing{}, 0, err
+		if err := change(&present); !errors.Is(err, ErrConflict) || attempt == patchAttempts {
+			return err
 		}
-		now, xid, err := s.Replace(ctx, id, present.Version, d)
-		if version == 0 && errors.Is(err, ErrConflict) && attempt < patchAttempts {
-			continue
-		}
-		return now, xid, err
 	}
-}
-
-// Delete removes a listing if version is 0 or its present version. Else it returns ErrConflict or ErrNotFound.
-func (s *Service) Delete(ctx context.Context, id, version int64) (freshness.XID, error) {
-	gone, xid, err := s.store.Delete(ctx, id, version)
-	if err != nil {
-		return 0, err
-	}
-	s.changed(ctx, xid, id, gone.City)
-	return xid, nil
 }
 
 // changed is what the writing code does about caches after its commit.

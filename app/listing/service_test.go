@@ -140,7 +140,7 @@ func TestAsideForgetsWhatTheWriterKnowsAndLeavesPagesToTheirTime(t *testing.T) {
 	}
 	id, city := first.Items[0].ID, first.Items[0].City
 	before := look(t, s, id, city)
-	if _, _, err := s.Patch(t.Context(), id, 0, cheap); err != nil {
+	if _, _, err := s.Patch(t.Context(), id, nil, cheap); err != nil {
 		t.Fatal(err)
 	}
 	after := look(t, s, id, city)
@@ -150,7 +150,7 @@ func TestAsideForgetsWhatTheWriterKnowsAndLeavesPagesToTheirTime(t *testing.T) {
 	if after.cheapest != before.cheapest || after.cheapest == 1 {
 		t.Errorf("the page's first price went from %d to %d: somebody knew which pages to delete", before.cheapest, after.cheapest)
 	}
-	if _, err := s.Delete(t.Context(), id, 0); err != nil {
+	if _, err := s.Delete(t.Context(), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	if gone := look(t, s, id, city); gone.found || gone.counted != before.counted-1 || gone.forSale != before.forSale-1 {
@@ -166,13 +166,13 @@ func TestStampedShowsAWriteInEverythingBeforeItAnswers(t *testing.T) {
 	}
 	id, city := first.Items[0].ID, first.Items[0].City
 	before := look(t, s, id, city)
-	if _, xid, err := s.Patch(t.Context(), id, 0, cheap); err != nil || xid == 0 {
+	if _, xid, err := s.Patch(t.Context(), id, nil, cheap); err != nil || xid == 0 {
 		t.Fatalf("transaction %v: %v", xid, err)
 	}
 	if after := look(t, s, id, city); after.price != 1 || after.cheapest != 1 {
 		t.Errorf("after the change: %+v", after)
 	}
-	if _, err := s.Delete(t.Context(), id, 0); err != nil {
+	if _, err := s.Delete(t.Context(), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	if gone := look(t, s, id, city); gone.found || gone.counted != before.counted-1 || gone.forSale != before.forSale-1 || gone.cheapest == 1 {
@@ -192,7 +192,7 @@ func TestPatchesAtTheSameTimeLoseNothing(t *testing.T) {
 	for range writers {
 		running.Go(func() {
 			for range each {
-				_, _, err := s.Patch(t.Context(), id, 0, func(d listing.Draft) (listing.Draft, error) {
+				_, _, err := s.Patch(t.Context(), id, nil, func(d listing.Draft) (listing.Draft, error) {
 					d.PriceMinor++
 					return d, nil
 				})
@@ -233,6 +233,7 @@ func TestWritesThatCannotBeAreRefused(t *testing.T) {
 	patch := func(d listing.Draft) func(listing.Draft) (listing.Draft, error) {
 		return func(listing.Draft) (listing.Draft, error) { return d, nil }
 	}
+	another := func(*listing.Listing) bool { return false } // than the one that there is
 	errOwn := errors.New("own")
 	for name, tt := range map[string]struct {
 		write func() error
@@ -246,23 +247,23 @@ func TestWritesThatCannotBeAreRefused(t *testing.T) {
 			_, _, err := s.Create(t.Context(), changed(func(d *listing.Draft) { d.AgentID = 1 << 40 }))
 			return err
 		}, listing.ErrUnknownAgent},
-		"replace nothing":  {func() error { _, _, err := s.Replace(t.Context(), 1<<40, 0, good); return err }, listing.ErrNotFound},
-		"replace too late": {func() error { _, _, err := s.Replace(t.Context(), 1, present.Version+1, good); return err }, listing.ErrConflict},
-		"patch nothing":    {func() error { _, _, err := s.Patch(t.Context(), 1<<40, 0, patch(good)); return err }, listing.ErrNotFound},
-		"patch too late":   {func() error { _, _, err := s.Patch(t.Context(), 1, present.Version+1, patch(good)); return err }, listing.ErrConflict},
+		"replace nothing":  {func() error { _, _, err := s.Replace(t.Context(), 1<<40, nil, good); return err }, listing.ErrNotFound},
+		"replace too late": {func() error { _, _, err := s.Replace(t.Context(), 1, another, good); return err }, listing.ErrConflict},
+		"patch nothing":    {func() error { _, _, err := s.Patch(t.Context(), 1<<40, nil, patch(good)); return err }, listing.ErrNotFound},
+		"patch too late":   {func() error { _, _, err := s.Patch(t.Context(), 1, another, patch(good)); return err }, listing.ErrConflict},
 		"patch that fails": {func() error {
-			_, _, err := s.Patch(t.Context(), 1, 0, func(listing.Draft) (listing.Draft, error) { return listing.Draft{}, errOwn })
+			_, _, err := s.Patch(t.Context(), 1, nil, func(listing.Draft) (listing.Draft, error) { return listing.Draft{}, errOwn })
 			return err
 		}, errOwn},
-		"delete nothing":  {func() error { _, err := s.Delete(t.Context(), 1<<40, 0); return err }, listing.ErrNotFound},
-		"delete too late": {func() error { _, err := s.Delete(t.Context(), 1, present.Version+1); return err }, listing.ErrConflict},
+		"delete nothing":  {func() error { _, err := s.Delete(t.Context(), 1<<40, nil); return err }, listing.ErrNotFound},
+		"delete too late": {func() error { _, err := s.Delete(t.Context(), 1, another); return err }, listing.ErrConflict},
 	} {
 		if err := tt.write(); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}
 	var wrong listing.FieldErrors
-	if _, _, err := s.Patch(t.Context(), 1, 0, patch(listing.Draft{})); !errors.As(err, &wrong) {
+	if _, _, err := s.Patch(t.Context(), 1, nil, patch(listing.Draft{})); !errors.As(err, &wrong) {
 		t.Errorf("a patch to nothing: %v", err)
 	}
 	if end, err := db.Listing(t.Context(), 1); err != nil || end.Version != present.Version {

@@ -1,6 +1,7 @@
 package listing
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -120,6 +121,74 @@ func (d *Draft) Validate() error {
 	}
 	return wrong
 }
+
+// ValidateChange is Validate for a draft that shall replace another: what is wrong with fields that stay as they are was so before, and is let pass. Listings are loaded
+// by others too, who know other bounds.
+func (d *Draft) ValidateChange(before *Draft) error {
+	var wrong FieldErrors
+	if err := d.Validate(); !errors.As(err, &wrong) {
+		return err
+	}
+	wrong = slices.DeleteFunc(wrong, func(e FieldError) bool { return !d.changes(before, e.Field) })
+	if len(wrong) == 0 {
+		return nil
+	}
+	return wrong
+}
+
+// Equal reports whether both drafts say the same. The order of amenities means nothing.
+func (d *Draft) Equal(other *Draft) bool {
+	for _, field := range draftFields {
+		if d.changes(other, field) {
+			return false
+		}
+	}
+	return true
+}
+
+// draftFields are the fields of a draft, as in JSON.
+var draftFields = []string{"title", "description", "city", "type", "offer", "price_minor", "currency", "bedrooms", "bathrooms", "area_m2", "latitude", "longitude",
+	"amenities", "status", "agent_id"}
+
+// changes reports whether a field, or the one of its entries that is named, is not as it was.
+func (d *Draft) changes(before *Draft, field string) bool {
+	field, _, _ = strings.Cut(field, "[")
+	switch field {
+	case "title":
+		return d.Title != before.Title
+	case "description":
+		return d.Description != before.Description
+	case "city":
+		return d.City != before.City
+	case "type":
+		return d.Type != before.Type
+	case "offer":
+		return d.Offer != before.Offer
+	case "price_minor":
+		return d.PriceMinor != before.PriceMinor
+	case "currency":
+		return d.Currency != before.Currency
+	case "bedrooms":
+		return d.Bedrooms != before.Bedrooms
+	case "bathrooms":
+		return d.Bathrooms != before.Bathrooms
+	case "area_m2":
+		return d.AreaM2 != before.AreaM2
+	case "latitude":
+		return d.Latitude != before.Latitude
+	case "longitude":
+		return d.Longitude != before.Longitude
+	case "amenities":
+		return !slices.Equal(sortedOnce(d.Amenities), sortedOnce(before.Amenities))
+	case "status":
+		return d.Status != before.Status
+	case "agent_id":
+		return d.AgentID != before.AgentID
+	}
+	return true
+}
+
+func sortedOnce(texts []string) []string { return slices.Compact(slices.Sorted(slices.Values(texts))) }
 
 // IsSlug reports whether text has the form of a city's slug: lower-case letters, digits, and single hyphens between them.
 func IsSlug(text string) bool {

@@ -11,13 +11,13 @@ import (
 
 // listingColumns are what scanListing reads, in its order.
 const listingColumns = `id, title, description, city, region, country, type, offer, price_minor, currency, bedrooms, bathrooms,
-	area_m2, latitude, longitude, amenities, status, agent_id, created_at, updated_at, version`
+	area_m2, latitude, longitude, amenities, status, agent_id, created_at, updated_at, version, xmin::text::bigint AS row`
 
 // scanListing reads one row of listingColumns, behind the columns that before takes.
 func scanListing(rows pgx.Rows, l *listing.Listing, before ...any) error {
 	err := rows.Scan(append(before, &l.ID, &l.Title, &l.Description, &l.City, &l.Region, &l.Country,
 		(*string)(&l.Type), (*string)(&l.Offer), &l.PriceMinor, &l.Currency, &l.Bedrooms, &l.Bathrooms,
-		&l.AreaM2, &l.Latitude, &l.Longitude, &l.Amenities, (*string)(&l.Status), &l.AgentID, &l.CreatedAt, &l.UpdatedAt, &l.Version)...)
+		&l.AreaM2, &l.Latitude, &l.Longitude, &l.Amenities, (*string)(&l.Status), &l.AgentID, &l.CreatedAt, &l.UpdatedAt, &l.Version, &l.Row)...)
 	slices.Sort(l.Amenities) // not everybody who writes sorts them
 	return err
 }

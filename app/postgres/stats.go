@@ -14,7 +14,7 @@ import (
 func (db *DB) CityStats(ctx context.Context, city string) (listing.CityStats, error) {
 	const sql = `
 		WITH here AS MATERIALIZED (
-			SELECT offer, type, currency, price_minor::double precision AS price, price_minor / area_m2 AS per_m2, status, updated_at
+			SELECT offer, type, currency, price_minor::double precision AS price, CASE WHEN area_m2 >= 0.01 THEN price_minor / area_m2 END AS per_m2, status, updated_at
 			FROM listings WHERE city = $1
 		), groups AS ( -- with the currency that most of their listings have
 			SELECT offer, type, count(*) AS listings, mode() WITHIN GROUP (ORDER BY currency) AS currency

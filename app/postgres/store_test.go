@@ -22,7 +22,7 @@ func TestListingIsStoredAsDraftedAndCompletedByTheDatabase(t *testing.T) {
 	if diff := cmp.Diff(want, created.Draft()); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)
 	}
-	if created.ID == 0 || created.Version != 1 || created.Region != "South" || created.Country != "BB" ||
+	if created.ID == 0 || created.Row != 1 || created.Region != "South" || created.Country != "BB" ||
 		time.Since(created.CreatedAt) > time.Minute || created.CreatedAt.Location() != time.UTC {
 		t.Errorf("the database's part is %+v", created)
 	}
@@ -44,7 +44,7 @@ func TestUpdateReturnsWhatItReplaced(t *testing.T) {
 	created := create(t, db, draft("alpha"))
 	d := created.Draft()
 	d.City, d.PriceMinor = "gamma", 42_00
-	now, before, xid, err := db.Update(t.Context(), created.ID, created.Version, d)
+	now, before, xid, err := db.Update(t.Context(), created.ID, created.Row, d)
 	if err != nil || xid == 0 {
 		t.Fatalf("update: transaction %d, error %v", xid, err)
 	}
@@ -53,7 +53,7 @@ func TestUpdateReturnsWhatItReplaced(t *testing.T) {
 	}
 	want := created
 	want.City, want.Region, want.Country, want.PriceMinor, want.Version = "gamma", "South", "BB", 42_00, 2
-	if diff := cmp.Diff(want, now, cmpopts.IgnoreFields(listing.Listing{}, "UpdatedAt")); diff != "" || !now.UpdatedAt.After(before.UpdatedAt) {
+	if diff := cmp.Diff(want, now, cmpopts.IgnoreFields(listing.Listing{}, "UpdatedAt", "Row")); diff != "" || !now.UpdatedAt.After(before.UpdatedAt) {
 		t.Errorf("now, updated %v after %v (-want +got):\n%s", now.UpdatedAt, before.UpdatedAt, diff)
 	}
 }
@@ -64,7 +64,7 @@ func TestDeleteReturnsWhatItRemoved(t *testing.T) {
 	if _, _, err := db.Delete(t.Context(), created.ID, 7); !errors.Is(err, listing.ErrConflict) {
 		t.Errorf("another version: got error %v, want ErrConflict", err)
 	}
-	gone, xid, err := db.Delete(t.Context(), created.ID, created.Version)
+	gone, xid, err := db.Delete(t.Context(), created.ID, created.Row)
 	if diff := cmp.Diff(created, gone); err != nil || xid == 0 || diff != "" {
 		t.Errorf("transaction %d, error %v (-created +deleted):\n%s", xid, err, diff)
 	}
@@ -115,7 +115,7 @@ func TestOneOfManyConcurrentUpdatesOfAVersionWins(t *testing.T) {
 		go func() {
 			d := created.Draft()
 			d.PriceMinor = int64(i + 1)
-			_, _, _, err := db.Update(t.Context(), created.ID, created.Version, d)
+			_, _, _, err := db.Update(t.Context(), created.ID, created.Row, d)
 			outcomes <- err
 		}()
 	}

@@ -40,7 +40,7 @@ func collectWritten(rows pgx.Rows) (w written, err error) {
 	return w, nil
 }
 
-// collectChange is collectWritten for writes that need the listing to be there and to have the version that the writer saw.
+// collectChange is collectWritten for writes that need the listing to be there and to be in the state that the writer saw.
 func collectChange(rows pgx.Rows) (written, error) {
 	w, err := collectWritten(rows)
 	switch {
@@ -98,7 +98,7 @@ func collectCreated(rows pgx.Rows) (written, error) {
 
 // Update implements listing.Store. The row is locked before it is read, so that what is returned as before is exactly what
 // the update replaced.
-func (db *DB) Update(ctx context.Context, id, version int64, d listing.Draft) (now, before listing.Listing, xid freshness.XID, err error) {
+func (db *DB) Update(ctx context.Context, id, row int64, d listing.Draft) (now, before listing.Listing, xid freshness.XID, err error) {
 	const sql = `
 		WITH before AS (
 			SELECT ` + listingColumns + ` FROM listings WHERE id = $16 FOR UPDATE
@@ -106,11 +106,11 @@ func (db *DB) Update(ctx context.Context, id, version int64, d listing.Draft) (n
 			UPDATE listings
 			SET title = $1, description = $2, city = $3, type = $4, offer = $5, price_minor = $6, currency = $7, bedrooms = $8,
 				bathrooms = $9, area_m2 = $10, latitude = $11, longitude = $12, amenities = $13, status = $14, agent_id = $15
-			WHERE id = (SELECT id FROM before WHERE $17::bigint = 0 OR version = $17)
+			WHERE id = (SELECT id FROM before WHERE $17::bigint = 0 OR row = $17)
 			RETURNING pg_current_xact_id()::text AS xid, ` + listingColumns + `
 		)
 		SELECT NULL AS xid, * FROM before UNION ALL SELECT * FROM now`
-	w, err := write(ctx, db, query{name: nameUpdate, sql: sql}, collectChange, append(draftArgs(d), id, version)...)
+	w, err := write(ctx, db, query{name: nameUpdate, sql: sql}, collectChange, append(draftArgs(d), id, row)...)
 	if err != nil {
 		return listing.Listing{}, listing.Listing{}, 0, err
 	}
@@ -118,17 +118,17 @@ func (db *DB) Update(ctx context.Context, id, version int64, d listing.Draft) (n
 }
 
 // Delete implements listing.Store.
-func (db *DB) Delete(ctx context.Context, id, version int64) (listing.Listing, freshness.XID, error) {
+func (db *DB) Delete(ctx context.Context, id, row int64) (listing.Listing, freshness.XID, error) {
 	const sql = `
 		WITH before AS (
 			SELECT ` + listingColumns + ` FROM listings WHERE id = $1 FOR UPDATE
 		), gone AS (
 			DELETE FROM listings
-			WHERE id = (SELECT id FROM before WHERE $2::bigint = 0 OR version = $2)
+			WHERE id = (SELECT id FROM before WHERE $2::bigint = 0 OR row = $2)
 			RETURNING pg_current_xact_id()::text AS xid, ` + listingColumns + `
 		)
 		SELECT NULL AS xid, * FROM before UNION ALL SELECT * FROM gone`
-	w, err := write(ctx, db, query{name: nameDelete, sql: sql}, collectChange, id, version)
+	w, err := write(ctx, db, query{name: nameDelete, sql: sql}, collectChange, id, row)
 	if err != nil {
 		return listing.Listing{}, 0, err
 	}
