@@ -11,7 +11,7 @@ import (
 
 // listingColumns are what scanListing reads, in its order.
 const listingColumns = `id, title, description, city, region, country, type, offer, price_minor, currency, bedrooms, bathrooms,
-	area_m2, latitude, longitude, amenities, status, agent_id, created_at, updated_at, version, xmin::text::bigint AS row`
+	area_m2, latitude, longitude, amenities, status, agent_id, created_at, updated_at, version, listings.xmin::text::bigint AS row`
 
 // scanListing reads one row of listingColumns, behind the columns that before takes.
 func scanListing(rows pgx.Rows, l *listing.Listing, before ...any) error {
