@@ -30,6 +30,11 @@ test: lint strata bin/k6 bin/postgres_exporter compiler nginx prometheus ## Lint
 	@echo "Testing ..."
 	@STRATA_BIN="$(CURDIR)/bin/strata" STRATA_K6="$(CURDIR)/bin/k6" STRATA_POSTGRES_EXPORTER="$(CURDIR)/bin/postgres_exporter" go run ./tools/alltests . k8s tools/image
 
+.PHONY: torture
+torture: strata ## Do a whole deployment harm, and hold every answer against the history of commits (DURATION, SEED, FAULTS change it)
+	@$(GO_BUILD) -o bin/torture ./torture
+	@bin/torture -strata bin/strata -summary bin/torture.json $(if $(DURATION),-duration $(DURATION)) $(if $(SEED),-seed $(SEED)) $(if $(FAULTS),-faults $(FAULTS))
+
 .PHONY: boards
 boards: ## Write the dashboards anew from dashboards/generate
 	@go run ./dashboards/generate

@@ -343,7 +343,7 @@ func TestConnectionThatWaitsIsAnsweredOnceMoreAfterShutdownBegan(t *testing.T) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	in := bufio.NewReader(conn)
-	ask := func() *http.Response {
+	ask := func() (status int, last bool) {
 		t.Helper()
 		if _, err := io.WriteString(conn, "GET /v1/listings/1 HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -352,19 +352,20 @@ func TestConnectionThatWaitsIsAnsweredOnceMoreAfterShutdownBegan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer res.Body.Close()
 		if _, err := io.Copy(io.Discard, res.Body); err != nil {
 			t.Fatal(err)
 		}
-		return res
+		return res.StatusCode, res.Close
 	}
-	if res := ask(); res.StatusCode != http.StatusOK || res.Close {
-		t.Fatalf("before: status %d, closed %t", res.StatusCode, res.Close)
+	if status, last := ask(); status != http.StatusOK || last {
+		t.Fatalf("before: status %d, last %t", status, last)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Shutdown(t.Context()) }()
 	soon(t, "the shutdown has begun", s.stopped.Load)
-	if res := ask(); res.StatusCode != http.StatusOK || !res.Close {
-		t.Errorf("while it shuts down: status %d, closed %t; want an answer that says it is the last", res.StatusCode, res.Close)
+	if status, last := ask(); status != http.StatusOK || !last {
+		t.Errorf("while it shuts down: status %d, last %t; want an answer that says it is the last", status, last)
 	}
 	if _, err := in.ReadByte(); err != io.EOF {
 		t.Errorf("after the last answer: %v, want the connection's end", err)
