@@ -17,8 +17,8 @@ echo "This machine:"
 for tool in go git make; do
   if command -v "$tool" >/dev/null; then fine "$tool"; else wrong "$tool is not installed" "install it; make test, demo and run need it"; fi
 done
-for tool in kind kubectl tilt; do
-  if command -v "$tool" >/dev/null; then fine "$tool"; else printf '  -     %s is not installed: only make kind%s needs it\n' "$tool" "$([ $tool = tilt ] && echo "'s tilt up")"; fi
+for tool in kind kubectl tilt; do # no findings: all else works without
+  if command -v "$tool" >/dev/null; then fine "$tool"; else printf '  -     %s is not installed: only a cluster on this machine needs it (make kind, tilt up)\n' "$tool"; fi
 done
 if ! command -v docker >/dev/null; then
   wrong "docker is not installed" "install Docker Engine or Docker Desktop; without it make demo, run and test work all the same"

@@ -40,7 +40,7 @@ func TestScriptsSayWhatIsMissing(t *testing.T) {
 		code         int
 		says         []string
 	}{
-		{"doctor without tools", "doctor.sh", nil, 1, []string{"WRONG go is not installed", "WRONG git is not installed", "WRONG docker is not installed", "-> install Docker"}},
+		{"doctor without tools", "doctor.sh", nil, 1, []string{"WRONG go is not installed", "WRONG git is not installed", "-     kind is not installed", "-     kubectl is not installed", "-     tilt is not installed", "WRONG docker is not installed", "-> install Docker"}},
 		{"doctor without Docker", "doctor.sh", []string{"go", "git", "make"}, 1, []string{"ok    go", "WRONG docker is not installed", "1 to put right."}},
 		{"doctor without an engine", "doctor.sh", []string{"go", "git", "make", "docker"}, 1, []string{"WRONG no Docker engine answers", "-> start it", "1 to put right."}},
 		{"check without Docker", "compose-check.sh", nil, 0, []string{"SKIPPED: docker is not installed"}},
