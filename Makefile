@@ -193,6 +193,10 @@ prometheus:
 		echo "Installing Prometheus and Redis' exporter by apt, for the tests of boards and rules ..."; \
 		$$sudo sh deploy/local/install.sh prometheus prometheus-redis-exporter >/dev/null; }
 
+.PHONY: module
+module: ## Give the module another path everywhere, so that others can import it (MODULE=example.com/strata)
+	@tools/module.sh '$(MODULE)'
+
 .PHONY: clean
 clean: ## Remove what was built; the results of load tests stay
 	rm -rf bin

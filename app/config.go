@@ -68,16 +68,16 @@ type HTTPConfig struct {
 func (c *HTTPConfig) flags(f flagSet) {
 	f.add("http-addr", "HTTP_ADDR", text(&c.Addr, "127.0.0.1:8080", "host:port"), "Address of the public API.")
 	f.add("api-tokens", "API_TOKENS", &c.APITokens, "Who may write: a `list` of NAME:SCOPE+SCOPE:SHA256, separated by commas. None by default; strata token makes one.")
-	f.add("read-rate", "READ_RATE", whole(&c.ReadRate, 0), "Reads a second that a client may send beside those that a kept view answers; 0, the default, is no limit.")
+	f.add("read-rate", "READ_RATE", whole(&c.ReadRate, 0), "Reads a second that a client may send, not counting those that the view cache answers; 0, the default, is no limit.")
 	f.add("write-rate", "WRITE_RATE", whole(&c.WriteRate, 0), "Writes a second that a client may send; 0, the default, is no limit.")
-	f.add("trusted-proxies", "TRUSTED_PROXIES", text(&c.Proxies, "", "CIDR,..."), "Whose X-Forwarded-For is believed when rates are counted by address.")
-	f.add("max-conns", "MAX_CONNS", whole(&c.MaxConns, 4096), "Connections that may be open at once; more are refused. Each takes some 20 kB, and up to 1 MiB while somebody who may write sends a body.")
+	f.add("trusted-proxies", "TRUSTED_PROXIES", text(&c.Proxies, "", "CIDR,..."), "Networks of proxies whose X-Forwarded-For is believed when rates are counted by address.")
+	f.add("max-conns", "MAX_CONNS", whole(&c.MaxConns, 4096), "Connections that may be open at once; more are refused. Each takes about 20 kB, and up to 1 MiB while a client that may write sends a body.")
 	f.add("lab", "STRATA_LAB", yesNo(&c.Lab), "Let a request choose its strategy by the header Strata-Strategy.")
 	f.add("read-timeout", "READ_TIMEOUT", duration(&c.ReadTimeout, 10*time.Second), "How long a client may take to send a request.")
 	f.add("write-timeout", "WRITE_TIMEOUT", duration(&c.WriteTimeout, 30*time.Second), "How long a client may take to receive an answer.")
-	f.add("idle-timeout", "IDLE_TIMEOUT", duration(&c.IdleTimeout, 75*time.Second), "How long a connection may wait for its next request. More than the proxy in front keeps one, so that the proxy closes first.")
-	f.add("audit-interval", "AUDIT_INTERVAL", duration(&c.AuditInterval, time.Second), "Compare an answer out of a cache with the database so often; 0: never.")
-	f.add("slow-request", "SLOW_REQUEST", duration(&c.SlowRequest, time.Second), "Requests that take so long are noted in the log.")
+	f.add("idle-timeout", "IDLE_TIMEOUT", duration(&c.IdleTimeout, 75*time.Second), "How long a connection may wait for its next request. Set it above the proxy's own idle time, so that the proxy closes first.")
+	f.add("audit-interval", "AUDIT_INTERVAL", duration(&c.AuditInterval, time.Second), "How often an answer from a cache is compared with the database; 0: never.")
+	f.add("slow-request", "SLOW_REQUEST", duration(&c.SlowRequest, time.Second), "A request that takes this long is noted in the log.")
 }
 
 // AdminConfig is the admin port's.
@@ -98,7 +98,7 @@ type PostgresConfig struct {
 
 func (c *PostgresConfig) flags(f flagSet) {
 	f.add("database-url", "DATABASE_URL", &c.URL, "PostgreSQL as the application's role.")
-	f.add("database-read-url", "DATABASE_READ_URL", &c.ReadURL, "A standby that answers what the caches load, where its answer is fresh. Only with the strategy stamped. None by default.")
+	f.add("database-read-url", "DATABASE_READ_URL", &c.ReadURL, "A standby to load from, where its answer is fresh enough. Used only with the strategy stamped. None by default.")
 	f.add("pool-size", "DATABASE_POOL_SIZE", whole(&c.PoolSize, 10), "Connections that serve requests, to the database and to the standby each; the change feed has one more.")
 }
 
@@ -118,9 +118,9 @@ func (c *CacheConfig) flags(f flagSet) {
 	f.add("ttl", "STRATA_TTL", duration(&c.TTL, time.Minute), "Lifetime of an entry under the strategies ttl and aside.")
 	f.add("redis-url", "REDIS_URL", &c.RedisURL, "Redis, the second layer. Without it there is none. For a Redis Cluster: redis://a:6379?addr=b:6379, or ?cluster=true.")
 	f.add("layers", "STRATA_LAYERS", allBut(&c.Without), "Where the strategy may keep entries: a list of views-l1, views-l2, data-l1 and data-l2, or none.")
-	f.add("views-l1-bytes", "VIEWS_L1_BYTES", whole(&c.ViewsL1Bytes, 32<<20), "Memory for whole responses in this process.")
-	f.add("data-l1-bytes", "DATA_L1_BYTES", whole(&c.DataL1Bytes, 32<<20), "Memory for values in this process.")
-	f.add("max-loads", "MAX_LOADS", whole(&c.MaxLoads, 64), "Reads of the database that may be under way at once; more wait a second, and are refused then.")
+	f.add("views-l1-bytes", "VIEWS_L1_BYTES", whole(&c.ViewsL1Bytes, 32<<20), "Memory for whole responses in this process, in bytes.")
+	f.add("data-l1-bytes", "DATA_L1_BYTES", whole(&c.DataL1Bytes, 32<<20), "Memory for decoded values in this process, in bytes.")
+	f.add("max-loads", "MAX_LOADS", whole(&c.MaxLoads, 64), "Loads from the database that may run at once. Others wait up to a second and are then refused.")
 }
 
 // ViewsConfig says how clients and shared caches in front of the service may use its answers.
@@ -132,10 +132,10 @@ type ViewsConfig struct {
 }
 
 func (c *ViewsConfig) flags(f flagSet) {
-	f.add("shared-max-age", "SHARED_MAX_AGE", duration(&c.SharedMaxAge, time.Second), "How long a CDN may answer without asking; 0: never.")
-	f.add("stale-while-revalidate", "STALE_WHILE_REVALIDATE", duration(&c.StaleWhileRevalidate, time.Second), "How long after that it may answer while it asks.")
-	f.add("stale-if-error", "STALE_IF_ERROR", duration(&c.StaleIfError, 5*time.Minute), "How long after that it may answer while the service cannot.")
-	f.add("revalidation-rate", "REVALIDATION_RATE", decimal(&c.RevalidationRate, 10), "Requests a second that may pass by the caches by asking for it (Cache-Control: no-cache).")
+	f.add("shared-max-age", "SHARED_MAX_AGE", duration(&c.SharedMaxAge, time.Second), "How long a CDN may answer without asking the service; 0: never.")
+	f.add("stale-while-revalidate", "STALE_WHILE_REVALIDATE", duration(&c.StaleWhileRevalidate, time.Second), "How long after that a CDN may still answer while it asks again.")
+	f.add("stale-if-error", "STALE_IF_ERROR", duration(&c.StaleIfError, 5*time.Minute), "How long after that a CDN may still answer while the service fails.")
+	f.add("revalidation-rate", "REVALIDATION_RATE", decimal(&c.RevalidationRate, 10), "Requests a second that may bypass the caches by asking for it (Cache-Control: no-cache).")
 }
 
 func (c ViewsConfig) views() viewcache.Config {
@@ -157,8 +157,8 @@ type LogConfig struct {
 }
 
 func (c *LogConfig) flags(f flagSet) {
-	f.add("log-level", "LOG_LEVEL", oneOf(&c.Level, "info", "debug", "info", "warn", "error"), "The least that is logged.")
-	f.add("log-format", "LOG_FORMAT", oneOf(&c.Format, "json", "json", "text"), "How it is written.")
+	f.add("log-level", "LOG_LEVEL", oneOf(&c.Level, "info", "debug", "info", "warn", "error"), "The lowest level that is logged.")
+	f.add("log-format", "LOG_FORMAT", oneOf(&c.Format, "json", "json", "text"), "The form of the log's lines.")
 }
 
 // Validate returns an error of one line that names the first flag whose value cannot work. It never quotes a secret.

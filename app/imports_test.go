@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -60,6 +61,25 @@ func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 	}
 	for _, sentence := range violations(imports) {
 		t.Error(sentence)
+	}
+}
+
+// TestTheLibraryBringsFewOthersAlong: who takes a package home takes all that it needs.
+func TestTheLibraryBringsFewOthersAlong(t *testing.T) {
+	for pkg, most := range map[string]int{"./cache": 15, "./freshness": 0} {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var others []string
+		for _, path := range strings.Fields(string(out)) {
+			if !strings.HasPrefix(path, "strata/") {
+				others = append(others, path)
+			}
+		}
+		if len(others) > most {
+			t.Errorf("%s needs %d packages of others, at most %d are allowed: %v", pkg, len(others), most, others)
+		}
 	}
 }
 
