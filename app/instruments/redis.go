@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,10 +18,12 @@ import (
 
 // Redis opens the Redis of a process with metrics and spans. It returns nil without a URL, and an error for one that cannot be one.
 func Redis(cfg remote.Config, tel *telemetry.Telemetry) (*remote.Redis, error) {
-	redis, err := remote.Open(cfg, newRedisObserver(tel))
+	observer := newRedisObserver(tel)
+	redis, err := remote.Open(cfg, observer)
 	if err != nil || redis == nil {
 		return nil, err
 	}
+	observer.note(redis.Ping(context.Background())) // as long as an operation may take: what is wrong should be known before a request finds out
 	tel.Registry.MustRegister(telemetry.NewPoolCollector("redis", func() telemetry.PoolStats { return telemetry.PoolStats(redis.Stats()) }))
 	return redis, nil
 }
@@ -31,6 +34,7 @@ type redisObserver struct {
 	log     *slog.Logger
 	seconds [remote.Kinds]prometheus.Observer
 	breaker prometheus.Gauge
+	said    atomic.Value // remote.Reason: the last that the log knows of
 }
 
 func newRedisObserver(tel *telemetry.Telemetry) *redisObserver {
@@ -62,11 +66,21 @@ func (o *redisObserver) Start(ctx context.Context, op remote.Op) context.Context
 
 // End implements remote.Observer.
 func (o *redisObserver) End(ctx context.Context, op remote.Op, err error) {
+	o.note(err)
 	telemetry.Observe(ctx, o.seconds[op.Kind], time.Since(op.Began).Seconds())
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		fail(span, err)
 		span.End()
 	}
+}
+
+// note says in the log why Redis does not do what it is asked, once for each time that the reason changes: an outage is one line, not one for each request.
+func (o *redisObserver) note(err error) {
+	reason := remote.ReasonOf(err)
+	if reason == "" || o.said.Swap(reason) == reason {
+		return
+	}
+	o.log.Warn("redis does not do what it is asked; its layer is left out until it does", "reason", string(reason), "todo", reason.Advice(), "error", err)
 }
 
 // Breaker implements remote.Observer.

@@ -103,6 +103,9 @@ func (r *Redis) Delete(ctx context.Context, names ...string) error {
 	return err
 }
 
+// Ping asks whether Redis answers.
+func (r *Redis) Ping(ctx context.Context) error { return r.client.Ping(ctx).Err() }
+
 // key is what a name is called in Redis.
 func (r *Redis) key(name string) string { return r.prefix + name }
 

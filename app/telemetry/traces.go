@@ -32,8 +32,11 @@ func (t *Telemetry) startTraces(ctx context.Context, cfg Config) error {
 		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(),
 		resource.WithFromEnv(), // last, so that the environment wins
 	)
-	if err != nil {
-		return fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	if err != nil { // as the specification says, what cannot be read is left out: telemetry is no reason not to serve
+		t.Log.WarnContext(ctx, "OTEL_RESOURCE_ATTRIBUTES cannot be read as a whole: what cannot is left out of the traces' resource", "error", err)
+	}
+	if about == nil {
+		about = resource.Default()
 	}
 	exporter, err := newExporter(ctx)
 	if err != nil {
