@@ -51,8 +51,9 @@ func New(ctx context.Context, cfg Config, out io.Writer) (*Telemetry, error) {
 		return nil, err
 	}
 	t := &Telemetry{Log: log, Registry: newRegistry(cfg.Version, cfg.Revision)}
-	if err := t.startTraces(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("setting up traces: %w", err)
+	if err := t.startTraces(ctx, cfg); err != nil { // no reason not to serve
+		t.sampler = sampler{}
+		t.Log.ErrorContext(ctx, "traces are off: what the environment says of them cannot be understood", "error", err)
 	}
 	return t, nil
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"math"
 	"net"
@@ -222,7 +223,7 @@ func TestTracesAreOffUnlessTheEnvironmentAsksForThem(t *testing.T) {
 	}
 }
 
-func TestEnvironmentThatCannotBeUnderstoodIsNamed(t *testing.T) {
+func TestEnvironmentThatCannotBeUnderstoodIsNamedAndNoReasonNotToServe(t *testing.T) {
 	const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
 	for _, tt := range []struct{ name, value string }{
 		{"OTEL_TRACES_SAMPLER", "sometimes"},
@@ -243,9 +244,19 @@ func TestEnvironmentThatCannotBeUnderstoodIsNamed(t *testing.T) {
 			quiet(t)
 			t.Setenv(endpoint, "http://127.0.0.1:1")
 			t.Setenv(tt.name, tt.value)
-			_, err := New(t.Context(), Config{}, io.Discard)
-			if err == nil || !strings.Contains(err.Error(), tt.name) || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("error is %v, want one that names %s and tells no password", err, tt.name)
+			var log bytes.Buffer
+			tel, err := New(t.Context(), Config{}, &log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer shutdown(t, tel)
+			if said := log.String(); !strings.Contains(said, tt.name) || strings.Contains(said, "hunter2") {
+				t.Errorf("the log says %q, want a line that names %s and tells no password", said, tt.name)
+			}
+			for line := range strings.Lines(log.String()) {
+				if !json.Valid([]byte(line)) {
+					t.Errorf("a line is no JSON: %s", line)
+				}
 			}
 		})
 	}
