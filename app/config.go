@@ -92,12 +92,14 @@ func (c *AdminConfig) flags(f flagSet) {
 // PostgresConfig is the database's.
 type PostgresConfig struct {
 	URL      URL
+	FeedURL  URL
 	ReadURL  URL
 	PoolSize int
 }
 
 func (c *PostgresConfig) flags(f flagSet) {
 	f.add("database-url", "DATABASE_URL", &c.URL, "PostgreSQL as the application's role.")
+	f.add("feed-url", "FEED_URL", &c.FeedURL, "PostgreSQL for the change feed alone: past a pooler, which keeps back the notifications that wake it. The database's URL by default.")
 	f.add("database-read-url", "DATABASE_READ_URL", &c.ReadURL, "A standby to load from, where its answer is fresh enough. Used only with the strategy stamped. None by default.")
 	f.add("pool-size", "DATABASE_POOL_SIZE", whole(&c.PoolSize, 10), "Connections that serve requests, to the database and to the standby each; the change feed has one more.")
 }
@@ -180,7 +182,8 @@ func (c Config) Validate() error {
 		checkNotNegative("--slow-request (SLOW_REQUEST)", c.HTTP.SlowRequest),
 		checkSamePort(c.HTTP.Addr, c.Admin.Addr),
 		checkPostgres("--database-url (DATABASE_URL)", c.Postgres.URL),
-		checkStandby("--database-read-url (DATABASE_READ_URL)", c.Postgres.ReadURL),
+		checkOptional("--feed-url (FEED_URL)", c.Postgres.FeedURL),
+		checkOptional("--database-read-url (DATABASE_READ_URL)", c.Postgres.ReadURL),
 		checkPositive("--pool-size (DATABASE_POOL_SIZE)", c.Postgres.PoolSize),
 		checkPositive("--ttl (STRATA_TTL)", c.Cache.TTL),
 		checkRedis("--redis-url (REDIS_URL)", c.Cache.RedisURL),
@@ -420,7 +423,7 @@ func checkPostgres(flag string, text URL) error {
 	return nil
 }
 
-func checkStandby(flag string, text URL) error {
+func checkOptional(flag string, text URL) error {
 	if text == "" {
 		return nil
 	}

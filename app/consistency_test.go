@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"strata/app/cache"
+	"strata/app/changelog"
 	"strata/app/freshness"
 	"strata/app/httpapi"
 	"strata/app/instruments"
@@ -234,7 +235,7 @@ func dawdle() {
 type feeder func(ctx context.Context, db *postgres.DB, ledger *freshness.Ledger, tel *telemetry.Telemetry, url string) error
 
 func realFeed(ctx context.Context, db *postgres.DB, ledger *freshness.Ledger, tel *telemetry.Telemetry, _ string) error {
-	return postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel).Run(ctx)
+	return changelog.NewFeed(changelog.Config{}, db.DialFeed, ledger, nil).Run(ctx)
 }
 
 // cursorFeed is the negative control: it follows the log by its identity column, as most do. That column is given out before commit, so the row of

@@ -22,14 +22,15 @@ var mayImport = map[string][]string{
 	"app/freshness":   {},
 	"app/cache":       {"app/freshness"},
 	"app/remote":      {},
-	"app/instruments": {"app/cache", "app/remote", "app/freshness", "app/telemetry"}, // alone knows both what happens and what it is called outside
+	"app/changelog":   {"app/freshness"},
+	"app/instruments": {"app/cache", "app/remote", "app/changelog", "app/freshness", "app/telemetry"}, // alone knows both what happens and what it is called outside
 	"app/listing":     {"app/cache", "app/freshness", "app/telemetry"},
-	"app/postgres":    {"app/listing", "app/freshness", "app/telemetry"},
+	"app/postgres":    {"app/listing", "app/changelog", "app/freshness", "app/telemetry"},
 	"app/ratelimit":   {"app/remote", "app/telemetry"},
 	"app/viewcache":   {"app/cache", "app/freshness", "app/telemetry"},
 	"app/httpapi":     {"app/listing", "app/viewcache", "app/ratelimit", "app/cache", "app/freshness", "app/telemetry"}, // the last but two for what a request asks of the caches
 	"app": {
-		"app/telemetry", "app/freshness", "app/cache", "app/listing", "app/postgres", "app/viewcache", "app/ratelimit", "app/httpapi",
+		"app/telemetry", "app/freshness", "app/changelog", "app/cache", "app/listing", "app/postgres", "app/viewcache", "app/ratelimit", "app/httpapi",
 		"app/remote", "app/instruments",
 	},
 }
@@ -42,7 +43,7 @@ var keepTo = map[string][]string{
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"app/telemetry"},
 	"github.com/redis/go-redis":                               {"app/remote"},
 	"github.com/maypok86/otter":                               {"app/cache"},
-	"github.com/jackc/pgx":                                    {"app/postgres"},
+	"github.com/jackc/pgx":                                    {"app/postgres", "app/changelog"},
 	"github.com/pressly/goose":                                {"app/postgres"},
 	"github.com/gofiber/fiber":                                {"app/viewcache", "app/httpapi"},
 	"github.com/valyala/fasthttp":                             {"app/viewcache", "app/httpapi"},

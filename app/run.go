@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"strata/app/cache"
+	"strata/app/changelog"
 	"strata/app/freshness"
 	"strata/app/httpapi"
 	"strata/app/instruments"
@@ -54,7 +55,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	ledger := freshness.NewLedger(freshness.Config{})
 	var layers *cache.Caches // the database's metrics ask it for each request's strategy
 	db, err := postgres.Open(ctx, postgres.Config{
-		URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize, ReadURL: string(cfg.Postgres.ReadURL), Ledger: ledger,
+		URL: string(cfg.Postgres.URL), PoolSize: cfg.Postgres.PoolSize, FeedURL: string(cfg.Postgres.FeedURL), ReadURL: string(cfg.Postgres.ReadURL), Ledger: ledger,
 		Strategies: cfg.strategies(),
 		Strategy: func(ctx context.Context) string {
 			if cache.Audited(ctx) {
@@ -93,7 +94,7 @@ func run(ctx context.Context, cfg Config, out io.Writer) (err error) {
 	server := httpapi.New(cfg.api(tokens, proxies), listings, views, layers, ledger, ratelimit.New(redis, tel), tel)
 
 	// A change climbs the same stack: the feed writes what it reads into the ledger, and every layer asks the ledger.
-	feed := postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel)
+	feed := changelog.NewFeed(changelog.Config{}, db.DialFeed, ledger, instruments.Feed(tel, ledger))
 	judging := layers.Uses(cache.Stamped) // the other strategies have no use for a feed, and must not be charged for its polls
 
 	admin := telemetry.NewAdmin(tel, func(context.Context) error {

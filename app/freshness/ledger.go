@@ -2,7 +2,6 @@ package freshness
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,10 +35,13 @@ type Change struct {
 // Poll is what one look at the change log brought.
 type Poll struct {
 	Began    time.Time // before the database was asked, by this process's clock
+	Ended    time.Time // when its answer was there; Began if zero
+	Database time.Time // the database's clock when it answered; zero if nobody asked
 	Epoch    Epoch
 	Snapshot Snapshot // that the question was answered under
 	Floor    XID      // rows of lower transactions may have been removed from the log
-	Changes  []Change // all rows that are visible in Snapshot and were not in that of the poll before; all there are, after an epoch change
+	Changes  []Change // all rows that are visible in Snapshot and were not in that of the poll before; after an epoch change, all above Floor
+	Blind    bool     // changes may go unlogged at present, so that nothing can be judged
 }
 
 // Reset says why a ledger threw away what it knew.
@@ -55,9 +57,17 @@ const (
 
 // AsOf is a moment of the past that a ledger vouches for: every transaction that committed before Time is in it.
 type AsOf struct {
-	Time     time.Time // zero before the first poll
+	Time     time.Time // by this process's clock; zero before the first poll
+	Epoch    Epoch
 	Snapshot Snapshot
-	Text     string // Time in UTC, RFC 3339 with microseconds: made once a poll, so that no request has to
+	Text     string // Time by the database's clock, in UTC, RFC 3339 with microseconds: made once a poll, so that no request has to
+
+	blind bool // the feed says that changes may go unlogged
+}
+
+// Knows reports whether the commit is in what the ledger vouches for.
+func (a *AsOf) Knows(c Commit) bool {
+	return c.Epoch != 0 && c.Epoch == a.Epoch && a.Snapshot.Sees(c.XID)
 }
 
 // Ledger knows which transactions touched each tag. It is filled by one feed and asked by every cache of the process,
@@ -73,14 +83,16 @@ type Ledger struct {
 	epoch Epoch
 	floor XID
 	tags  map[string]*history
-	aging []aged // each recorded pair of tag and transaction, oldest first, for forgetting them at the floor
+	aging []aged // each tag once, for forgetting them at the floor: those that did not change for longest come first
 
 	causes causes
+	clock  Clock
 
 	wanted   chan struct{} // holds one token while somebody waits for the next poll
 	advanced atomic.Pointer[chan struct{}]
 }
 
+// aged is a tag and the largest transaction that it had when it was put at the end of the queue.
 type aged struct {
 	tag string
 	xid XID
@@ -105,12 +117,16 @@ func NewLedger(cfg Config) *Ledger {
 // The result is shared and must not be changed.
 func (l *Ledger) AsOf() *AsOf { return l.asOf.Load() }
 
-// Horizon returns what the ledger vouches for, how long ago that was, and whether it is blind: whether it has heard nothing for so long that its
-// verdicts no longer bound an entry's age. Like AsOf it must be asked before judging. It reads the clock once.
+// Clock returns the ledger's idea of the database's clock.
+func (l *Ledger) Clock() *Clock { return &l.clock }
+
+// Horizon returns what the ledger vouches for, how long ago that was, and whether it is blind: whether its verdicts bound no
+// entry's age, because it has heard nothing for so long, or because changes may go unlogged. Like AsOf it must be asked before
+// judging. It reads this process's clock once.
 func (l *Ledger) Horizon() (asOf *AsOf, age time.Duration, blind bool) {
 	asOf = l.asOf.Load()
 	age = time.Since(asOf.Time)
-	return asOf, age, age > l.cfg.BlindAfter
+	return asOf, age, asOf.blind || age > l.cfg.BlindAfter
 }
 
 // Judge says whether a value with this stamp is still true, as far as the ledger knows. If seen is not nil it is the
@@ -147,14 +163,15 @@ func (l *Ledger) judge(stamp *Stamp) Verdict {
 // Apply adds what a poll brought, and says whether the ledger had to forget what it knew before. Only the feed calls it,
 // one poll after the other.
 func (l *Ledger) Apply(p Poll) Reset {
-	reset := l.record(p)
-	began := p.Began.UTC()
-	l.asOf.Store(&AsOf{Time: p.Began, Snapshot: p.Snapshot, Text: began.Format("2006-01-02T15:04:05.000000Z")})
+	l.clock.Observe(p.Began, p.Ended, p.Database)
+	reset := l.record(&p)
+	began := l.clock.Database(p.Began).UTC()
+	l.asOf.Store(&AsOf{Time: p.Began, Epoch: p.Epoch, Snapshot: p.Snapshot, Text: began.Format(TimeFormat), blind: p.Blind})
 	close(*l.advanced.Swap(newSignal()))
 	return reset
 }
 
-func (l *Ledger) record(p Poll) Reset {
+func (l *Ledger) record(p *Poll) Reset {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	reset := NoReset
@@ -177,9 +194,9 @@ func (l *Ledger) record(p Poll) Reset {
 			if h == nil {
 				h = new(history)
 				l.tags[tag] = h
+				l.aging = append(l.aging, aged{tag, c.XID})
 			}
-			h.add(c.XID)
-			l.aging = append(l.aging, aged{tag, c.XID})
+			h.add(c.XID, &p.Snapshot)
 		}
 	}
 	if len(l.tags) > l.cfg.MaxTags {
@@ -199,43 +216,53 @@ func (l *Ledger) forgetAll() {
 	l.aging = nil
 }
 
-// forgetBelowFloor drops what no verdict needs any more: a transaction below the floor is visible in every stamp that can be
-// judged. A few at a time, because readers wait meanwhile.
+// forgetBelowFloor drops the tags that no verdict needs any more: a transaction below the floor is visible in every stamp that
+// can be judged. A tag that has changed since it was queued goes to the end, so the queue is as long as there are tags, however
+// often they change. A few at a time, because readers wait meanwhile.
 func (l *Ledger) forgetBelowFloor() {
 	const atOnce = 2000 // well under a millisecond
-	n := 0
-	for n < len(l.aging) && n < atOnce && l.aging[n].xid < l.floor {
-		old := l.aging[n]
-		if h := l.tags[old.tag]; h != nil && h.largest() < l.floor {
-			delete(l.tags, old.tag)
+	for range min(atOnce, len(l.aging)) {
+		first := l.aging[0]
+		if first.xid >= l.floor {
+			return
 		}
-		n++
+		l.aging = l.aging[1:]
+		if last := l.tags[first.tag].largest(); last < l.floor {
+			delete(l.tags, first.tag)
+		} else {
+			l.aging = append(l.aging, aged{first.tag, last})
+		}
 	}
-	l.aging = l.aging[n:]
 }
 
-// Covers reports whether the ledger knows of transaction x, so that its verdicts take it into account.
-func (l *Ledger) Covers(x XID) bool { return l.asOf.Load().Snapshot.Sees(x) }
+// Covers reports whether the ledger knows of a commit, so that its verdicts take it into account. Of a commit whose epoch is
+// not known it never is sure.
+func (l *Ledger) Covers(c Commit) bool { return l.asOf.Load().Knows(c) }
 
-// Await returns true as soon as the ledger covers transaction x, or holds everything that had committed before the call:
-// then x, if it is the id of an acknowledged write, is among it, and if somebody made it up, there is nothing to wait for.
+// Await returns true as soon as the ledger covers commit c, or holds everything that had committed before the call:
+// then c, if it is that of an acknowledged write, is among it, and if somebody made it up, there is nothing to wait for.
 // It asks the feed for a poll rather than wait for the next. It returns false when ctx ends first.
-func (l *Ledger) Await(ctx context.Context, x XID) bool {
+func (l *Ledger) Await(ctx context.Context, c Commit) bool {
 	called := time.Now()
 	for {
 		advanced := *l.advanced.Load() // before the check: an Apply after it closes this one
-		if asOf := l.asOf.Load(); asOf.Snapshot.Sees(x) || asOf.Time.After(called) {
+		if asOf := l.asOf.Load(); asOf.Knows(c) || asOf.Time.After(called) {
 			return true
 		}
-		select {
-		case l.wanted <- struct{}{}:
-		default: // already asked for
-		}
+		l.want()
 		select {
 		case <-advanced:
 		case <-ctx.Done():
 			return false
 		}
+	}
+}
+
+// want asks the feed for a poll as soon as it may.
+func (l *Ledger) want() {
+	select {
+	case l.wanted <- struct{}{}:
+	default: // already asked for
 	}
 }
 
@@ -247,50 +274,6 @@ func (l *Ledger) Tags() int {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return len(l.tags)
-}
-
-// exact is how many transactions of a tag are kept one by one. Beyond it a tag is judged conservatively, which matters only
-// while some writing transaction stays open during more than so many changes of one tag.
-const exact = 64
-
-// history is what a ledger knows of one tag. It must keep every recent transaction, not just the largest: a lower one can
-// commit later.
-type history struct {
-	recent []XID // ascending; at most exact
-	older  XID   // the largest of those no longer kept one by one; a stamp must lie wholly behind it
-}
-
-func (h *history) add(x XID) {
-	if x <= h.older {
-		return
-	}
-	i, known := slices.BinarySearch(h.recent, x)
-	if known {
-		return
-	}
-	h.recent = slices.Insert(h.recent, i, x)
-	if len(h.recent) > exact {
-		h.older = h.recent[0]
-		h.recent = slices.Delete(h.recent, 0, 1)
-	}
-}
-
-func (h *history) largest() XID { return h.recent[len(h.recent)-1] }
-
-// visibleIn reports whether every transaction of the tag is visible. A nil history is a tag that never changed.
-func (h *history) visibleIn(s Snapshot) bool {
-	if h == nil {
-		return true
-	}
-	if h.older != 0 && s.Xmin <= h.older {
-		return false
-	}
-	for i := len(h.recent) - 1; i >= 0 && h.recent[i] >= s.Xmin; i-- { // below Xmin all are visible
-		if !s.Sees(h.recent[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 func newSignal() *chan struct{} {

@@ -190,11 +190,11 @@ func TestAwaitReturnsOnceTheTransactionIsCovered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLedger(Config{})
 		poll(t, l, "10:12:10")
-		if !l.Await(t.Context(), 11) {
+		if !l.Await(t.Context(), Commit{epoch, 11}) {
 			t.Error("a covered transaction is waited for")
 		}
 		done := make(chan bool)
-		go func() { done <- l.Await(t.Context(), 10) }()
+		go func() { done <- l.Await(t.Context(), Commit{epoch, 10}) }()
 		synctest.Wait()
 		select {
 		case <-l.Wanted():
@@ -213,7 +213,7 @@ func TestAwaitDoesNotWaitForInventedTransactions(t *testing.T) {
 		l := NewLedger(Config{})
 		poll(t, l, "10:10:")
 		done := make(chan bool)
-		go func() { done <- l.Await(t.Context(), 1<<60) }()
+		go func() { done <- l.Await(t.Context(), Commit{epoch, 1 << 60}) }()
 		synctest.Wait()
 		time.Sleep(time.Millisecond)
 		poll(t, l, "11:11:") // began after the call: it holds every acknowledged write
@@ -223,7 +223,7 @@ func TestAwaitDoesNotWaitForInventedTransactions(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if l.Await(ctx, 1<<60) {
+		if l.Await(ctx, Commit{epoch, 1 << 60}) {
 			t.Error("Await = true without any poll")
 		}
 	})

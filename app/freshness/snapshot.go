@@ -90,6 +90,20 @@ func (s Snapshot) Sees(x XID) bool {
 	return !running
 }
 
+// Covers reports whether the snapshot is sure to see every transaction that o sees. It may say false where only ids between
+// the two Xmax decide, and none of those committed.
+func (s Snapshot) Covers(o Snapshot) bool {
+	if s.Xmax < o.Xmax {
+		return false
+	}
+	for _, x := range s.InProgress {
+		if o.Sees(x) {
+			return false
+		}
+	}
+	return true
+}
+
 // Standby is the part of a snapshot that can be trusted when it was taken on a standby. There PostgreSQL prints an
 // empty list of running transactions and calls invisible ones visible; only what lies below Xmin is sure.
 func (s Snapshot) Standby() Snapshot { return Snapshot{Xmin: s.Xmin, Xmax: s.Xmin} }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -15,10 +16,14 @@ var ErrStamp = errors.New("not an encoded stamp")
 // Everything is the tag that every entry depends on without naming it. TRUNCATE writes it.
 const Everything = "*"
 
-// Epoch names one line of a database's history: a hash of the cluster's system identifier, the database and the timeline. A restore or a failover
-// begins another, in which transaction ids of the old one may be given out again, so stamps of different epochs never compare.
-// Zero means unknown; no entry of it is ever fresh.
+// Epoch names one line of a database's history in which no transaction id is given out twice and every change is logged: a
+// random number that the database keeps where it is lost with the certainty of either. A crash, a restore, a promotion or a
+// trigger that was switched off begins another, so stamps of different epochs never compare. Zero means unknown; no entry of it
+// is ever fresh.
 type Epoch uint64
+
+// String is the epoch in 16 hexadecimal digits.
+func (e Epoch) String() string { return fmt.Sprintf("%016x", uint64(e)) }
 
 // Stamp says under which snapshot a value was read and which tags it depends on. The zero value says nothing and is never fresh.
 type Stamp struct {

@@ -144,7 +144,7 @@ func testLife(t *testing.T, s *service) {
 // sees checks that a read, without a word about the write before it, shows what the write answered, and with its ETag.
 func (s *service) sees(t *testing.T, path string, write reply) {
 	t.Helper()
-	if xid, err := freshness.ParseXID(write.header.Get("Strata-Seen")); err != nil || xid == 0 {
+	if commit, err := freshness.ParseCommit(write.header.Get("Strata-Seen")); err != nil || commit.Epoch == 0 {
 		t.Errorf("Strata-Seen is %q", write.header.Get("Strata-Seen"))
 	}
 	got := s.get(t, path)

@@ -144,7 +144,7 @@ func (s *Server) compare(ctx context.Context, x sample) int {
 	case x.strategy != cache.Stamped:
 		s.audit.ages[x.strategy].Observe(x.missed(body).Seconds())
 		return auditStale
-	case !s.ledger.Await(ctx, math.MaxUint64): // until it knows all that the truth may have held
+	case !s.ledger.Await(ctx, freshness.Commit{}): // until it knows all that the truth may have held
 		return auditError
 	}
 	// A change that the answer need not have shown is one of the same tags that was not visible when the answer was looked for.

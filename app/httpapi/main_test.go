@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"strata/app/cache"
+	"strata/app/changelog"
 	"strata/app/freshness"
 	"strata/app/instruments"
 	"strata/app/listing"
@@ -117,7 +118,7 @@ func newService(t testing.TB, cfg cache.Config, change ...func(*Config)) *servic
 	layers := instruments.Caches(cfg, redis, ledger, tel)
 	t.Cleanup(layers.Close)
 	if layers.Uses(cache.Stamped) {
-		feed(t, postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel), ledger)
+		feed(t, changelog.NewFeed(changelog.Config{}, db.DialFeed, ledger, nil), ledger)
 	}
 	settings := Config{Tokens: []Token{
 		{"tester", Scopes(), sha256.Sum256([]byte(testToken))}, {"other", Scopes(), sha256.Sum256([]byte("battery-staple"))},
@@ -132,7 +133,7 @@ func newService(t testing.TB, cfg cache.Config, change ...func(*Config)) *servic
 }
 
 // feed runs a feed during the test, from a moment when the ledger knows something.
-func feed(t testing.TB, f *postgres.Feed, ledger *freshness.Ledger) {
+func feed(t testing.TB, f *changelog.Feed, ledger *freshness.Ledger) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -140,7 +141,7 @@ func feed(t testing.TB, f *postgres.Feed, ledger *freshness.Ledger) {
 	t.Cleanup(func() { stop(); <-done })
 	waiting, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if !ledger.Await(waiting, 1) {
+	if !ledger.Await(waiting, freshness.Commit{}) {
 		t.Fatal("the feed brought nothing")
 	}
 }

@@ -125,19 +125,19 @@ func (s *Server) choose(c *fiber.Ctx, name string) error {
 // awaitSeen makes sure that the answer holds what its client has seen. Only a stamped cache can tell whether it does; what the others hold is
 // as old as their lifetime allows, which is what they are compared for.
 func (s *Server) awaitSeen(c *fiber.Ctx, text string) error {
-	xid, err := freshness.ParseXID(text)
+	commit, err := freshness.ParseCommit(text)
 	if err != nil {
-		return badHeader(headerSeen, text, "must be a transaction id, as the answer to a write names it")
+		return badHeader(headerSeen, text, "must be the transaction that the answer to a write names")
 	}
 	ctx := c.UserContext()
-	if s.layers.Strategy(ctx) != cache.Stamped || s.ledger.Covers(xid) {
+	if s.layers.Strategy(ctx) != cache.Stamped || s.ledger.Covers(commit) {
 		return nil
 	}
 	awaiting, span := s.tel.Tracer.Start(ctx, telemetry.SpanFeedAwait)
 	defer span.End()
 	awaiting, cancel := context.WithTimeout(awaiting, seenWithin)
 	defer cancel()
-	if !s.ledger.Await(awaiting, xid) {
+	if !s.ledger.Await(awaiting, commit) {
 		c.SetUserContext(cache.Bypass(ctx))
 	}
 	return nil

@@ -29,16 +29,16 @@ type deletedOutput struct {
 	Seen string `header:"Strata-Seen" doc:"The write's transaction. A read that carries this field is sure to see the write"`
 }
 
-func written(l listing.Listing, xid freshness.XID) writtenOutput {
-	return writtenOutput{ETag: etagOf(&l), Seen: seenOf(xid), Body: listingWire(l)}
+func written(l listing.Listing, commit freshness.Commit) writtenOutput {
+	return writtenOutput{ETag: etagOf(&l), Seen: seenOf(commit), Body: listingWire(l)}
 }
 
 // seenOf is what a reader names who has seen the effect of a transaction. Nothing was changed by none.
-func seenOf(xid freshness.XID) string {
-	if xid == 0 {
+func seenOf(commit freshness.Commit) string {
+	if commit.XID == 0 {
 		return ""
 	}
-	return xid.String()
+	return commit.String()
 }
 
 func (s *Server) createListing(ctx context.Context, c *fiber.Ctx) (*createdOutput, error) {
@@ -57,36 +57,36 @@ func (s *Server) createListing(ctx context.Context, c *fiber.Ctx) (*createdOutpu
 	if err != nil {
 		return nil, err
 	}
-	l, xid, err := s.create(ctx, c, key, d)
+	l, commit, err := s.create(ctx, c, key, d)
 	if err != nil {
 		return nil, err
 	}
 	return &createdOutput{
 		Location: "/v1/listings/" + strconv.FormatInt(l.ID, 10),
-		ETag:     etagOf(&l), Seen: seenOf(xid), Body: listingWire(l),
+		ETag:     etagOf(&l), Seen: seenOf(commit), Body: listingWire(l),
 	}, nil
 }
 
 // create stores a listing: whenever it is asked to, or with a key once.
-func (s *Server) create(ctx context.Context, c *fiber.Ctx, key string, d listing.Draft) (l listing.Listing, xid freshness.XID, err error) {
+func (s *Server) create(ctx context.Context, c *fiber.Ctx, key string, d listing.Draft) (l listing.Listing, commit freshness.Commit, err error) {
 	if key == "" {
-		l, xid, err = s.listings.Create(ctx, d)
+		l, commit, err = s.listings.Create(ctx, d)
 		noteWritten(c, "created", l)
-		return l, xid, err
+		return l, commit, err
 	}
 	token, err := s.tokenOf(c)
 	if err != nil { // cannot happen: it was authorized by it
-		return l, 0, err
+		return l, freshness.Commit{}, err
 	}
 	once := listing.Once{Owner: token.Name, Key: key, Request: sha256.Sum256(c.Request().Body())}
-	l, xid, replayed, err := s.listings.CreateOnce(ctx, once, d)
+	l, commit, replayed, err := s.listings.CreateOnce(ctx, once, d)
 	s.metrics.countOnce(replayed, err)
 	outcome := "created"
 	if replayed {
 		outcome = "replayed"
 	}
 	noteWritten(c, outcome, l)
-	return l, xid, err
+	return l, commit, err
 }
 
 func (s *Server) replaceListing(ctx context.Context, c *fiber.Ctx) (*writtenOutput, error) {
@@ -105,12 +105,12 @@ func (s *Server) replaceListing(ctx context.Context, c *fiber.Ctx) (*writtenOutp
 	if !expected.given {
 		return nil, &failure{status: 428, detail: "Replacing a listing needs If-Match with the ETag of what is replaced."}
 	}
-	l, xid, err := s.listings.Replace(ctx, id, expected.match(), d)
+	l, commit, err := s.listings.Replace(ctx, id, expected.match(), d)
 	noteWritten(c, "replaced", l)
 	if err != nil {
 		return nil, expected.judge(err)
 	}
-	out := written(l, xid)
+	out := written(l, commit)
 	return &out, nil
 }
 
@@ -123,12 +123,12 @@ func (s *Server) patchListing(ctx context.Context, c *fiber.Ctx) (*writtenOutput
 	if err != nil {
 		return nil, err
 	}
-	l, xid, err := s.listings.Patch(ctx, id, expected.match(), func(d listing.Draft) (listing.Draft, error) { return mergePatch(d, patch) })
+	l, commit, err := s.listings.Patch(ctx, id, expected.match(), func(d listing.Draft) (listing.Draft, error) { return mergePatch(d, patch) })
 	noteWritten(c, "changed", l)
 	if err != nil {
 		return nil, expected.judge(err)
 	}
-	out := written(l, xid)
+	out := written(l, commit)
 	return &out, nil
 }
 
@@ -137,12 +137,12 @@ func (s *Server) deleteListing(ctx context.Context, c *fiber.Ctx) (*deletedOutpu
 	if err != nil {
 		return nil, err
 	}
-	xid, err := s.listings.Delete(ctx, id, expected.match())
+	commit, err := s.listings.Delete(ctx, id, expected.match())
 	noteWritten(c, "deleted", listing.Listing{ID: id})
 	if err != nil {
 		return nil, expected.judge(err)
 	}
-	return &deletedOutput{Seen: seenOf(xid)}, nil
+	return &deletedOutput{Seen: seenOf(commit)}, nil
 }
 
 // targetOf returns which listing a write is about, and what the writer expects it to be.

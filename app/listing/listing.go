@@ -203,13 +203,13 @@ type Store interface {
 	CityStats(ctx context.Context, city string) (CityStats, error)
 
 	// Create stores a new listing. It returns ErrUnknownCity or ErrUnknownAgent if the draft names one.
-	Create(ctx context.Context, d Draft) (Listing, freshness.XID, error)
+	Create(ctx context.Context, d Draft) (Listing, freshness.Commit, error)
 	// CreateOnce is Create, unless once was done before: then it returns what that returned, and replayed. It returns ErrKeyReused if
 	// what was done is something else, and ErrInProgress if it is being done at this moment. What failed was not done.
-	CreateOnce(ctx context.Context, once Once, d Draft) (l Listing, xid freshness.XID, replayed bool, err error)
+	CreateOnce(ctx context.Context, once Once, d Draft) (l Listing, commit freshness.Commit, replayed bool, err error)
 	// Update replaces a listing if row is 0 or its present Row, and returns it with what it replaced. Else it returns
 	// ErrConflict, or ErrNotFound, or as Create does.
-	Update(ctx context.Context, id, row int64, d Draft) (now, before Listing, xid freshness.XID, err error)
+	Update(ctx context.Context, id, row int64, d Draft) (now, before Listing, commit freshness.Commit, err error)
 	// Delete removes a listing if row is 0 or its present Row, and returns what it removed. Else as Update.
-	Delete(ctx context.Context, id, row int64) (Listing, freshness.XID, error)
+	Delete(ctx context.Context, id, row int64) (Listing, freshness.Commit, error)
 }

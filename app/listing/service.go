@@ -92,42 +92,42 @@ func (s *Service) CityStats(ctx context.Context, city string) (CityStats, error)
 
 // Create stores a new listing and returns it with the id of the transaction. It returns FieldErrors, ErrUnknownCity or ErrUnknownAgent
 // for a draft that cannot be one.
-func (s *Service) Create(ctx context.Context, d Draft) (Listing, freshness.XID, error) {
+func (s *Service) Create(ctx context.Context, d Draft) (Listing, freshness.Commit, error) {
 	if err := d.Validate(); err != nil {
-		return Listing{}, 0, err
+		return Listing{}, freshness.Commit{}, err
 	}
-	created, xid, err := s.store.Create(ctx, d)
+	created, commit, err := s.store.Create(ctx, d)
 	if err != nil {
-		return Listing{}, 0, err
+		return Listing{}, freshness.Commit{}, err
 	}
-	s.changed(ctx, xid, created.ID, created.City)
-	return created, xid, nil
+	s.changed(ctx, commit, created.ID, created.City)
+	return created, commit, nil
 }
 
 // CreateOnce is Create, unless once was done before: then it returns what that returned, and replayed. It returns ErrKeyReused if what
 // was done is something else, ErrInProgress if it is being done at this moment, or as Create does.
-func (s *Service) CreateOnce(ctx context.Context, once Once, d Draft) (l Listing, xid freshness.XID, replayed bool, err error) {
+func (s *Service) CreateOnce(ctx context.Context, once Once, d Draft) (l Listing, commit freshness.Commit, replayed bool, err error) {
 	if err := d.Validate(); err != nil {
-		return Listing{}, 0, false, err
+		return Listing{}, freshness.Commit{}, false, err
 	}
-	l, xid, replayed, err = s.store.CreateOnce(ctx, once, d)
+	l, commit, replayed, err = s.store.CreateOnce(ctx, once, d)
 	if err != nil {
-		return Listing{}, 0, false, err
+		return Listing{}, freshness.Commit{}, false, err
 	}
-	s.changed(ctx, xid, l.ID, l.City) // also after a replay: whoever did it first may have died between its commit and this
-	return l, xid, replayed, nil
+	s.changed(ctx, commit, l.ID, l.City) // also after a replay: whoever did it first may have died between its commit and this
+	return l, commit, replayed, nil
 }
 
 // Replace replaces a listing if it matches. It returns ErrConflict if it does not, ErrNotFound, or as Create does. A listing that is so already is left as it is: then
 // there is no transaction, and its id is 0.
-func (s *Service) Replace(ctx context.Context, id int64, match Match, d Draft) (Listing, freshness.XID, error) {
+func (s *Service) Replace(ctx context.Context, id int64, match Match, d Draft) (Listing, freshness.Commit, error) {
 	return s.Patch(ctx, id, match, func(Draft) (Draft, error) { return d, nil })
 }
 
 // Patch replaces a listing by what patch makes of it, if it matches. match and patch are given the listing as it is in the store, never as it is in a cache, and are
 // asked again if somebody else changes it meanwhile. An error of patch is returned as it is; else as Replace. What is wrong with a field that is left as it was is no
 // reason to refuse the change of another.
-func (s *Service) Patch(ctx context.Context, id int64, match Match, patch func(Draft) (Draft, error)) (now Listing, xid freshness.XID, err error) {
+func (s *Service) Patch(ctx context.Context, id int64, match Match, patch func(Draft) (Draft, error)) (now Listing, commit freshness.Commit, err error) {
 	err = s.meet(ctx, id, match, func(present *Listing) error {
 		before := present.Draft()
 		d, err := patch(before)
@@ -138,34 +138,34 @@ func (s *Service) Patch(ctx context.Context, id int64, match Match, patch func(D
 			return err
 		}
 		if d.Equal(&before) {
-			now, xid = *present, 0
+			now, commit = *present, freshness.Commit{}
 			return nil
 		}
 		var replaced Listing
-		now, replaced, xid, err = s.store.Update(ctx, id, present.Row, d)
+		now, replaced, commit, err = s.store.Update(ctx, id, present.Row, d)
 		if err == nil {
-			s.changed(ctx, xid, id, replaced.City, now.City)
+			s.changed(ctx, commit, id, replaced.City, now.City)
 		}
 		return err
 	})
-	return now, xid, err
+	return now, commit, err
 }
 
 // Delete removes a listing if it matches. Else it returns ErrConflict or ErrNotFound.
-func (s *Service) Delete(ctx context.Context, id int64, match Match) (xid freshness.XID, err error) {
+func (s *Service) Delete(ctx context.Context, id int64, match Match) (commit freshness.Commit, err error) {
 	remove := func(row int64) error {
 		var gone Listing
-		if gone, xid, err = s.store.Delete(ctx, id, row); err == nil {
-			s.changed(ctx, xid, id, gone.City)
+		if gone, commit, err = s.store.Delete(ctx, id, row); err == nil {
+			s.changed(ctx, commit, id, gone.City)
 		}
 		return err
 	}
 	if match == nil {
 		err = remove(0)
-		return xid, err
+		return commit, err
 	}
 	err = s.meet(ctx, id, match, func(present *Listing) error { return remove(present.Row) })
-	return xid, err
+	return commit, err
 }
 
 // meet reads a listing from the store and, if it matches, has it changed as it was read. It starts over if somebody else was faster.
@@ -191,13 +191,13 @@ func (s *Service) meet(ctx context.Context, id int64, match Match, change func(p
 //
 // With strategy stamped nothing has to be deleted. It waits for the ledger to cover the change, so that the reader who asks this replica
 // next is not told what was true before.
-func (s *Service) changed(ctx context.Context, xid freshness.XID, id int64, cities ...string) {
+func (s *Service) changed(ctx context.Context, commit freshness.Commit, id int64, cities ...string) {
 	s.listings.Forget(ctx, id)
 	s.stats.Forget(ctx, slices.Compact(cities)...)
 	s.cities.Forget(ctx, struct{}{})
 	if s.caches.Strategy(ctx).Judges() {
 		wait, cancel := context.WithTimeout(ctx, learnWithin)
 		defer cancel()
-		s.ledger.Await(wait, xid)
+		s.ledger.Await(wait, commit)
 	}
 }

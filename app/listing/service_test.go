@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"strata/app/cache"
+	"strata/app/changelog"
 	"strata/app/freshness"
 	"strata/app/instruments"
 	"strata/app/listing"
@@ -75,13 +76,13 @@ func newService(t *testing.T, strategy cache.Strategy) (*listing.Service, *postg
 	caches := instruments.Caches(cache.Config{Strategy: strategy}, redis, ledger, tel)
 	t.Cleanup(caches.Close)
 	if strategy == cache.Stamped {
-		follow(t, postgres.NewFeed(postgres.FeedConfig{}, db, ledger, tel), ledger)
+		follow(t, changelog.NewFeed(changelog.Config{}, db.DialFeed, ledger, nil), ledger)
 	}
 	return listing.NewService(db, caches, ledger), db
 }
 
 // follow runs a feed during the test, from a moment when the ledger knows something.
-func follow(t *testing.T, feed *postgres.Feed, ledger *freshness.Ledger) {
+func follow(t *testing.T, feed *changelog.Feed, ledger *freshness.Ledger) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -89,7 +90,7 @@ func follow(t *testing.T, feed *postgres.Feed, ledger *freshness.Ledger) {
 	t.Cleanup(func() { stop(); running.Wait() })
 	waiting, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if !ledger.Await(waiting, 1) {
+	if !ledger.Await(waiting, freshness.Commit{}) {
 		t.Fatal("the feed brought nothing")
 	}
 }
@@ -166,8 +167,8 @@ func TestStampedShowsAWriteInEverythingBeforeItAnswers(t *testing.T) {
 	}
 	id, city := first.Items[0].ID, first.Items[0].City
 	before := look(t, s, id, city)
-	if _, xid, err := s.Patch(t.Context(), id, nil, cheap); err != nil || xid == 0 {
-		t.Fatalf("transaction %v: %v", xid, err)
+	if _, commit, err := s.Patch(t.Context(), id, nil, cheap); err != nil || commit.XID == 0 {
+		t.Fatalf("transaction %v: %v", commit, err)
 	}
 	if after := look(t, s, id, city); after.price != 1 || after.cheapest != 1 {
 		t.Errorf("after the change: %+v", after)

@@ -45,10 +45,10 @@ func benchmarkChangeTrigger(b *testing.B, fsync string) {
 	update(turn)
 	for b.Loop() {
 		with = append(with, update(turn)...)
-		d.exec(b, `ALTER TABLE listings DISABLE TRIGGER log_update`)
+		d.exec(b, `ALTER TABLE listings DISABLE TRIGGER strata_update`)
 		update(3) // plans it anew
 		without = append(without, update(turn)...)
-		d.exec(b, `ALTER TABLE listings ENABLE ALWAYS TRIGGER log_update`)
+		d.exec(b, `ALTER TABLE listings ENABLE TRIGGER strata_update`)
 		update(3)
 	}
 	median := func(d []time.Duration) float64 {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"strata/app/changelog"
 	"strata/app/freshness"
 )
 
@@ -174,30 +175,30 @@ func TestLogKnowsWhoWroteAndInWhichTransaction(t *testing.T) {
 	if want := "by hand without trace"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	_, xid, err := d.open(t, Config{}).Create(t.Context(), draft("alpha"))
+	_, commit, err := d.open(t, Config{}).Create(t.Context(), draft("alpha"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := one[string](t, d, `SELECT origin || xid FROM change_log ORDER BY seq DESC LIMIT 1`); got != "strata"+xid.String() {
-		t.Errorf("got %s, want strata%s", got, xid)
+	if got := one[string](t, d, `SELECT origin || xid FROM change_log ORDER BY seq DESC LIMIT 1`); got != "strata"+commit.XID.String() {
+		t.Errorf("got %s, want strata%s", got, commit.XID)
 	}
 }
 
 func TestPruningRaisesTheFloorAboveWhatItRemoves(t *testing.T) {
 	d := newSmallDatabase(t)
-	db := d.open(t, Config{})
 	for i := range 5 {
 		d.exec(t, insertRow, "alpha", i, i)
 	}
-	if n, err := db.Prune(t.Context(), time.Hour); err != nil || n != 0 {
+	floor := one[string](t, d, `SELECT xid::text FROM change_floor`)
+	if n, err := changelog.Prune(t.Context(), d.owner, time.Hour); err != nil || n != 0 {
 		t.Fatalf("pruning the young log: got %d rows, error %v; want none", n, err)
 	}
-	if got := one[string](t, d, `SELECT xid::text FROM change_floor`); got != "0" {
-		t.Errorf("floor is %s although nothing was removed", got)
+	if got := one[string](t, d, `SELECT xid::text FROM change_floor`); got != floor {
+		t.Errorf("floor rose from %s to %s although nothing was removed", floor, got)
 	}
 	rows := one[int64](t, d, `SELECT count(*) FROM change_log`)
 	largest := one[int64](t, d, `SELECT max(xid)::text::bigint FROM change_log`)
-	if n, err := db.Prune(t.Context(), 0); err != nil || n != rows {
+	if n, err := changelog.Prune(t.Context(), d.owner, 0); err != nil || n != rows {
 		t.Fatalf("pruning: got %d rows, error %v; want %d", n, err, rows)
 	}
 	if got := one[int64](t, d, `SELECT xid::text::bigint FROM change_floor`); got != largest+1 {
@@ -205,20 +206,19 @@ func TestPruningRaisesTheFloorAboveWhatItRemoves(t *testing.T) {
 	}
 	d.exec(t, `UPDATE change_floor SET xid = '1000000000'`)
 	d.exec(t, insertRow, "alpha", 9, 9)
-	if _, err := db.Prune(t.Context(), 0); err != nil {
+	if _, err := changelog.Prune(t.Context(), d.owner, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := one[string](t, d, `SELECT xid::text FROM change_floor`); got != "1000000000" {
 		t.Errorf("pruning lowered the floor to %s", got)
 	}
-	if _, err := db.Prune(t.Context(), -time.Hour); err == nil {
+	if _, err := changelog.Prune(t.Context(), d.owner, -time.Hour); err == nil {
 		t.Error("pruning the future succeeded")
 	}
 }
 
 func TestPruningLeavesWhatARunningTransactionMayStillNeed(t *testing.T) {
 	d := newSmallDatabase(t)
-	db := d.open(t, Config{})
 	running, err := connect(t, d.ownerURL).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +231,7 @@ func TestPruningLeavesWhatARunningTransactionMayStillNeed(t *testing.T) {
 	if _, err := running.Exec(t.Context(), insertRow, "beta", 2, 2); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Prune(t.Context(), 0); err != nil {
+	if _, err := changelog.Prune(t.Context(), d.owner, 0); err != nil {
 		t.Fatal(err)
 	}
 	if floor := one[int64](t, d, `SELECT xid::text::bigint FROM change_floor`); floor > xid {
@@ -247,7 +247,6 @@ func TestPruningLeavesWhatARunningTransactionMayStillNeed(t *testing.T) {
 
 func TestOnlyOneSessionPrunesAtATime(t *testing.T) {
 	d := newSmallDatabase(t)
-	db := d.open(t, Config{})
 	other, err := connect(t, d.ownerURL).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -256,13 +255,13 @@ func TestOnlyOneSessionPrunesAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.exec(t, insertRow, "alpha", 1, 1)
-	if n, err := db.Prune(t.Context(), 0); err != nil || n != 0 {
+	if n, err := changelog.Prune(t.Context(), d.owner, 0); err != nil || n != 0 {
 		t.Errorf("while another session prunes: got %d rows, error %v; want none and no wait", n, err)
 	}
 	if err := other.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := db.Prune(t.Context(), 0); err != nil || n == 0 {
+	if n, err := changelog.Prune(t.Context(), d.owner, 0); err != nil || n == 0 {
 		t.Errorf("afterwards: got %d rows, error %v; want some", n, err)
 	}
 }
@@ -271,7 +270,7 @@ func TestWakeUpCanBeSwitchedOffByTheURLOrForTheWholeDatabase(t *testing.T) {
 	d := newSmallDatabase(t)
 	db := d.open(t, Config{})
 	l := create(t, db, draft("alpha"))
-	ledger := startFeed(t, d, FeedConfig{Interval: never})
+	ledger := startFeed(t, d, changelog.Config{Interval: never})
 	fresh := func() bool { return ledger.Judge(readStamp(t, db, l.ID), nil) == freshness.Fresh }
 	update := func(url string) *freshness.Stamp {
 		t.Helper()

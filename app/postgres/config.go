@@ -16,6 +16,8 @@ type Config struct {
 	AcquireTimeout   time.Duration // how long a request waits for a free connection before it gives up; 2 s
 	StatementTimeout time.Duration // after which the server stops a statement; 10 s
 
+	FeedURL string // of the primary for the change feed, past a pooler that keeps notifications back; empty: URL
+
 	ReadURL        string                       // of a standby for reads that are stamped; empty: the primary answers all
 	Ledger         *freshness.Ledger            // judges what the standby says; needed with ReadURL
 	StandbyTimeout time.Duration                // for a read of the standby, waiting for a connection included, before the primary is asked; 1 s

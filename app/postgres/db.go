@@ -20,7 +20,7 @@ import (
 type DB struct {
 	cfg     Config
 	pool    *pgxpool.Pool // of the primary
-	session *sessions     // the pool's
+	feeding *sessions     // the pool's, or the feed's own
 	standby *standby      // nil without one
 	tracer  trace.Tracer
 	metrics *metrics
@@ -44,8 +44,11 @@ func Open(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (*DB, error
 		pool.Close()
 		return nil, err
 	}
-	db := &DB{cfg: cfg, pool: pool, session: session, tracer: tel.Tracer, metrics: newMetrics(tel.Registry, cfg.Strategies)}
+	db := &DB{cfg: cfg, pool: pool, feeding: session, tracer: tel.Tracer, metrics: newMetrics(tel.Registry, cfg.Strategies)}
 	tel.Registry.MustRegister(telemetry.NewPoolCollector(primaryPool, poolStats(pool, &db.metrics.acquireTimeouts)))
+	if cfg.FeedURL != "" {
+		db.feeding = &sessions{cfg: cfg}
+	}
 	if cfg.ReadURL == "" {
 		return db, nil
 	}
@@ -69,12 +72,7 @@ func newPool(ctx context.Context, session *sessions, url string) (*pgxpool.Pool,
 		pc.ConnConfig.RuntimeParams["application_name"] = "strata" // the change log's origin: how the service's own writes are told from others
 	}
 	pc.BeforeConnect = session.begin
-	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if err := session.ready(ctx, conn); err != nil {
-			return err
-		}
-		return prepareConn(ctx, conn)
-	}
+	pc.AfterConnect = session.ready
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("opening the pool: %w", err)
@@ -90,36 +88,30 @@ func (db *DB) Close() {
 	db.pool.Close()
 }
 
-// dial opens a connection beside the pool, with the pool's settings but its own name. onNotification is called by whoever uses the
-// connection, when it receives one. The caller closes it.
-func (db *DB) dial(ctx context.Context, applicationName string, onNotification func()) (*pgx.Conn, error) {
+// DialFeed opens a connection to the primary beside the pool, with the pool's settings but its own name. It is a
+// changelog.Connect.
+func (db *DB) DialFeed(ctx context.Context, onNotification func(payload string)) (*pgx.Conn, error) {
 	cc := db.pool.Config().ConnConfig
-	cc.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { onNotification() }
-	cc.RuntimeParams["application_name"] = applicationName
-	_ = db.session.begin(ctx, cc) // it never fails
+	if db.cfg.FeedURL != "" {
+		direct, err := pgx.ParseConfig(db.cfg.FeedURL)
+		if err != nil {
+			return nil, fmt.Errorf("reading the feed's database URL: %w", err)
+		}
+		cc = direct
+		cc.ConnectTimeout = db.cfg.ConnectTimeout
+	}
+	cc.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { onNotification(n.Payload) }
+	cc.RuntimeParams["application_name"] = "strata-feed"
+	_ = db.feeding.begin(ctx, cc) // it never fails
 	conn, err := pgx.ConnectConfig(ctx, cc)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the database: %w", classify(ctx, err))
 	}
-	if err := db.session.ready(ctx, conn); err != nil {
-		_ = conn.Close(ctx)
-		return nil, err
-	}
-	if err := prepareConn(ctx, conn); err != nil {
+	if err := db.feeding.ready(ctx, conn); err != nil {
 		_ = conn.Close(ctx)
 		return nil, err
 	}
 	return conn, nil
-}
-
-// prepareConn does what each new connection needs once.
-func prepareConn(ctx context.Context, conn *pgx.Conn) error {
-	history, err := historyOf(ctx, conn)
-	if err != nil {
-		return err
-	}
-	conn.PgConn().CustomData()[historyKey] = history
-	return nil
 }
 
 // acquire takes a connection from the pool. The caller releases it.

@@ -151,7 +151,10 @@ func again[T any](ctx context.Context, worth func(error) bool, do func() (T, err
 		if err == nil || attempt == mostAttempts || ctx.Err() != nil || !worth(err) {
 			return value, err
 		}
-		sleep(ctx, rand.N(time.Duration(4<<attempt)*time.Millisecond)) // whoever was in the way may be so again, at the same pace
+		select { // whoever was in the way may be so again, at the same pace
+		case <-time.After(rand.N(time.Duration(4<<attempt) * time.Millisecond)):
+		case <-ctx.Done():
+		}
 	}
 }
 

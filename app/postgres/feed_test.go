@@ -2,33 +2,42 @@ package postgres
 
 import (
 	"context"
-	"io"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"strata/app/changelog"
 	"strata/app/freshness"
-	"strata/app/telemetry"
 )
 
 // startFeed runs a feed until the test ends, and returns its ledger after the first poll.
-func startFeed(t testing.TB, d database, cfg FeedConfig) *freshness.Ledger {
+func startFeed(t testing.TB, d database, cfg changelog.Config) *freshness.Ledger {
 	t.Helper()
-	tel, err := telemetry.New(t.Context(), telemetry.Config{LogLevel: "error"}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ledger := freshness.NewLedger(freshness.Config{})
-	feed := NewFeed(cfg, d.open(t, Config{}), ledger, tel)
+	heard := make(listening, 1)
+	feed := changelog.NewFeed(cfg, d.open(t, Config{}).DialFeed, ledger, heard)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = feed.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	eventually(t, "the first poll", func() bool { return !ledger.AsOf().Time.IsZero() })
+	select {
+	case <-heard: // behind the first polls
+	case <-time.After(20 * time.Second):
+		t.Fatal("the feed does not listen")
+	}
 	return ledger
 }
+
+// listening is told when a feed hears notifications.
+type listening chan bool
+
+func (l listening) Listening(heard bool)      { l <- heard }
+func (listening) Polled(changelog.Polled)     {}
+func (listening) Interrupted(error)           {}
+func (listening) Watched([]changelog.Problem) {}
+func (listening) PruningFailed(error)         {}
 
 // eventually waits for a condition that another goroutine or process brings about.
 func eventually(t testing.TB, what string, holds func() bool) {
@@ -60,7 +69,7 @@ func TestFeedIsWokenByACommitOfAnybody(t *testing.T) {
 	d := newSmallDatabase(t)
 	db := d.open(t, Config{})
 	l := create(t, db, draft("alpha"))
-	ledger := startFeed(t, d, FeedConfig{Interval: never})
+	ledger := startFeed(t, d, changelog.Config{Interval: never})
 	entry := readStamp(t, db, l.ID)
 	if got := ledger.Judge(entry, nil); got != freshness.Fresh {
 		t.Fatalf("an entry just read: %v, want Fresh", got)
@@ -76,7 +85,7 @@ func TestLostWakeUpCostsOnlyTime(t *testing.T) {
 	d := newSmallDatabase(t)
 	db := d.open(t, Config{})
 	l := create(t, db, draft("alpha"))
-	ledger := startFeed(t, d, FeedConfig{Interval: 20 * time.Millisecond})
+	ledger := startFeed(t, d, changelog.Config{Interval: 20 * time.Millisecond})
 	entry := readStamp(t, db, l.ID)
 	d.exec(t, `SET strata.notify = off`)
 	d.exec(t, `DELETE FROM listings WHERE id = $1`, l.ID)
@@ -87,7 +96,7 @@ func TestFeedLosesNeitherOfTwoTransactionsThatCommitOutOfOrder(t *testing.T) {
 	d := newSmallDatabase(t)
 	db := d.open(t, Config{})
 	first, second := create(t, db, draft("alpha")), create(t, db, draft("beta"))
-	ledger := startFeed(t, d, FeedConfig{Interval: 5 * time.Millisecond})
+	ledger := startFeed(t, d, changelog.Config{Interval: 5 * time.Millisecond})
 	firstEntry, secondEntry := readStamp(t, db, first.ID), readStamp(t, db, second.ID)
 
 	// The slow one takes its transaction id and its place in the log first, and commits last.
@@ -117,7 +126,7 @@ func TestFeedContinuesWhereItsConnectionBroke(t *testing.T) {
 	d := newSmallDatabase(t)
 	db := d.open(t, Config{})
 	l := create(t, db, draft("alpha"))
-	ledger := startFeed(t, d, FeedConfig{Interval: 10 * time.Millisecond})
+	ledger := startFeed(t, d, changelog.Config{Interval: 10 * time.Millisecond})
 	entry := readStamp(t, db, l.ID)
 	super, err := pgx.Connect(t.Context(), stack().SuperuserURL)
 	if err != nil {
@@ -139,13 +148,13 @@ func TestFeedContinuesWhereItsConnectionBroke(t *testing.T) {
 
 func TestReaderWhoWaitsForATransactionMakesTheFeedPoll(t *testing.T) {
 	d := newSmallDatabase(t)
-	ledger := startFeed(t, d, FeedConfig{Interval: never})
+	ledger := startFeed(t, d, changelog.Config{Interval: never})
 	d.exec(t, `SET strata.notify = off`)
 	var xid string
-	if err := d.owner.QueryRow(t.Context(), `UPDATE agents SET name = name RETURNING pg_current_xact_id()::text`).Scan(&xid); err != nil {
+	if err := d.owner.QueryRow(t.Context(), `UPDATE agents SET name = name RETURNING `+changelog.Commit).Scan(&xid); err != nil {
 		t.Fatal(err)
 	}
-	x, err := freshness.ParseXID(xid)
+	x, err := freshness.ParseCommit(xid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,11 +175,11 @@ func TestPruningRaisesTheFloorOfTheLedger(t *testing.T) {
 	old := readStamp(t, db, l.ID)
 	d.exec(t, `UPDATE listings SET price_minor = 1 WHERE id = $1`, l.ID)
 	d.exec(t, `UPDATE listings SET price_minor = 2 WHERE id = $1`, l.ID)
-	ledger := startFeed(t, d, FeedConfig{Interval: 5 * time.Millisecond})
+	ledger := startFeed(t, d, changelog.Config{Interval: 5 * time.Millisecond})
 	if got := ledger.Judge(old, nil); got != freshness.Invalidated {
 		t.Fatalf("an entry from before the feed began: %v, want Invalidated", got)
 	}
-	if n, err := db.Prune(t.Context(), 0); err != nil || n == 0 {
+	if n, err := changelog.Prune(t.Context(), d.owner, 0); err != nil || n == 0 {
 		t.Fatalf("Prune = %d, %v", n, err)
 	}
 	eventually(t, "an entry older than the log is no longer judged", func() bool { return ledger.Judge(old, nil) == freshness.Unjudged })
@@ -179,7 +188,7 @@ func TestPruningRaisesTheFloorOfTheLedger(t *testing.T) {
 		t.Errorf("an entry read now: %v, want Fresh", got)
 	}
 	// A replica that starts now has never seen the changes, and must not call the old entry fresh.
-	if got := startFeed(t, d, FeedConfig{}).Judge(old, nil); got != freshness.Unjudged {
+	if got := startFeed(t, d, changelog.Config{}).Judge(old, nil); got != freshness.Unjudged {
 		t.Errorf("the old entry in a new replica: %v, want Unjudged", got)
 	}
 }
@@ -188,7 +197,7 @@ func TestFeedReadsABurstInFewPolls(t *testing.T) {
 	d := newSmallDatabase(t)
 	db := d.open(t, Config{})
 	l := create(t, db, draft("alpha"))
-	ledger := startFeed(t, d, FeedConfig{Interval: never, MinInterval: 50 * time.Millisecond})
+	ledger := startFeed(t, d, changelog.Config{Interval: never, MinInterval: 50 * time.Millisecond})
 	entry := readStamp(t, db, l.ID)
 	before := ledger.AsOf()
 	polls := make(map[time.Time]bool)
@@ -207,7 +216,7 @@ func BenchmarkCommitToRefusal(b *testing.B) {
 	d := newSmallDatabase(b)
 	db := d.open(b, Config{})
 	l := create(b, db, draft("alpha"))
-	ledger := startFeed(b, d, FeedConfig{})
+	ledger := startFeed(b, d, changelog.Config{})
 	var took []time.Duration
 	for b.Loop() {
 		entry := readStamp(b, db, l.ID)

@@ -22,13 +22,13 @@ import (
 // CreateOnce implements listing.Store. The answer is kept in the transaction that creates the listing: there is one exactly if the listing was
 // created, whatever dies when. Who comes while that transaction is open is told so rather than made to wait: a request that hangs would hang all its retries, each
 // with a connection.
-func (db *DB) CreateOnce(ctx context.Context, once listing.Once, d listing.Draft) (l listing.Listing, xid freshness.XID, replayed bool, err error) {
+func (db *DB) CreateOnce(ctx context.Context, once listing.Once, d listing.Draft) (l listing.Listing, commit freshness.Commit, replayed bool, err error) {
 	taken := db.idTaken(ctx)
 	l, err = again(ctx, func(err error) bool { return undone(err) || taken(err) || keptMeanwhile(err) }, func() (l listing.Listing, err error) {
-		l, xid, replayed, err = db.createOnce(ctx, once, d)
+		l, commit, replayed, err = db.createOnce(ctx, once, d)
 		return l, err
 	})
-	return l, xid, replayed, err
+	return l, commit, replayed, err
 }
 
 // keptMeanwhile reports whether somebody else has done it since this transaction looked.
@@ -37,50 +37,50 @@ func keptMeanwhile(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "idempotency_keys_pkey"
 }
 
-func (db *DB) createOnce(ctx context.Context, once listing.Once, d listing.Draft) (l listing.Listing, xid freshness.XID, replayed bool, err error) {
+func (db *DB) createOnce(ctx context.Context, once listing.Once, d listing.Draft) (l listing.Listing, commit freshness.Commit, replayed bool, err error) {
 	conn, err := db.acquire(ctx)
 	if err != nil {
-		return l, 0, false, fmt.Errorf("%s: %w", nameCreate, err)
+		return l, freshness.Commit{}, false, fmt.Errorf("%s: %w", nameCreate, err)
 	}
 	defer conn.Release()
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}) // so that the key is looked for after it is held
 	if err != nil {
-		return l, 0, false, fmt.Errorf("%s: %w", nameBegin, classify(ctx, err))
+		return l, freshness.Commit{}, false, fmt.Errorf("%s: %w", nameBegin, classify(ctx, err))
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) // after a commit it does nothing
 	before, err := db.begin(ctx, conn, once)
 	switch {
 	case err != nil:
-		return l, 0, false, err
+		return l, freshness.Commit{}, false, err
 	case before != nil && before.request != once.Request:
-		return l, 0, false, listing.ErrKeyReused
+		return l, freshness.Commit{}, false, listing.ErrKeyReused
 	case before != nil:
-		return before.listing, before.xid, true, nil
+		return before.listing, before.commit, true, nil
 	}
 	w, err := ask(ctx, db, conn, nil, insertListing(), collectCreated, draftArgs(d))
 	if err != nil {
-		return l, 0, false, err
+		return l, freshness.Commit{}, false, err
 	}
 	answer, err := json.Marshal(w.now)
 	if err != nil {
-		return l, 0, false, fmt.Errorf("encoding the answer: %w", err)
+		return l, freshness.Commit{}, false, fmt.Errorf("encoding the answer: %w", err)
 	}
 	const sql = `INSERT INTO idempotency_keys (owner, key, request, answer) VALUES ($1, $2, $3, $4)`
 	_, err = ask(ctx, db, conn, nil, query{name: nameKeep, sql: sql}, nothing, []any{once.Owner, once.Key, once.Request[:], string(answer)})
 	if err != nil {
-		return l, 0, false, err
+		return l, freshness.Commit{}, false, err
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return l, 0, false, fmt.Errorf("committing: %w", classify(ctx, err))
+		return l, freshness.Commit{}, false, fmt.Errorf("committing: %w", classify(ctx, err))
 	}
-	return *w.now, w.xid, false, nil
+	return *w.now, w.commit, false, nil
 }
 
 // answered is what is kept of a request that was done.
 type answered struct {
 	request [32]byte
 	listing listing.Listing
-	xid     freshness.XID
+	commit  freshness.Commit
 }
 
 // begin returns the kept answer, or nil, once it has the key to itself until the transaction ends. If somebody else has, it returns listing.ErrInProgress.
@@ -111,8 +111,8 @@ func collectAnswer(rows pgx.Rows) (*answered, error) {
 	}
 	var a answered
 	var request, kept []byte
-	var xid string
-	if err := rows.Scan(&request, &kept, &xid); err != nil {
+	var commit string
+	if err := rows.Scan(&request, &kept, &commit); err != nil {
 		return nil, err
 	}
 	if copy(a.request[:], request) != len(a.request) {
@@ -122,7 +122,7 @@ func collectAnswer(rows pgx.Rows) (*answered, error) {
 		return nil, fmt.Errorf("decoding a kept answer: %w", err)
 	}
 	var err error
-	a.xid, err = freshness.ParseXID(xid)
+	a.commit, err = freshness.ParseCommit(commit)
 	return &a, err
 }
 
@@ -162,10 +162,14 @@ const KeyRetention = 24 * time.Hour
 // RunPruning prunes kept answers now and then until ctx ends. It is not the feed's work: not every strategy has one.
 func (db *DB) RunPruning(ctx context.Context, log *slog.Logger) error {
 	const every = 10 * time.Minute
-	for sleep(ctx, every); ctx.Err() == nil; sleep(ctx, every) {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
 		if _, err := db.PruneKeys(ctx, KeyRetention); err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "pruning kept answers", "error", err)
 		}
 	}
-	return nil
 }

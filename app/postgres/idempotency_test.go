@@ -26,7 +26,7 @@ func TestARequestThatIsSentOftenIsDoneOnce(t *testing.T) {
 			switch {
 			case errors.Is(err, listing.ErrInProgress):
 				busy.Add(1)
-			case err != nil || xid == 0 || l.ID == 0:
+			case err != nil || xid.XID == 0 || l.ID == 0:
 				t.Errorf("%v, transaction %v", err, xid)
 			case replayed:
 				replays.Add(1)

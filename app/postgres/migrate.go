@@ -36,7 +36,7 @@ func Migrate(ctx context.Context, ownerURL string, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("preparing the lock: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker), goose.WithGoMigrations(watchMigration))
 	if err != nil {
 		return fmt.Errorf("preparing the migrations: %w", err)
 	}
@@ -46,6 +46,13 @@ func Migrate(ctx context.Context, ownerURL string, log *slog.Logger) error {
 	}
 	if err != nil {
 		return fmt.Errorf("migrating: %w", err)
+	}
+	if len(results) == 0 {
+		return nil
+	}
+	// What a migration does to rows or to the meaning of a query, no trigger may have seen.
+	if _, err := db.ExecContext(ctx, `INSERT INTO change_log (tags) VALUES (ARRAY['*'])`); err != nil {
+		return fmt.Errorf("logging the migration: %w", err)
 	}
 	return nil
 }

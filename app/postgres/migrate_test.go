@@ -31,8 +31,8 @@ func TestMigrationsMayRunTwiceAndAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := one[int](t, d, `SELECT count(*) FROM goose_db_version WHERE version_id > 0`)
-	if got != len(files) {
-		t.Errorf("%d migrations were applied, want each of %d once", got, len(files))
+	if got != len(files)+1 { // one is in Go
+		t.Errorf("%d migrations were applied, want each of %d once", got, len(files)+1)
 	}
 }
 

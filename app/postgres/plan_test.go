@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"strata/app/changelog"
 	"strata/app/listing"
 )
 
@@ -192,7 +193,7 @@ func explained(t testing.TB, d database, how string, q query, args []any, mode s
 		}
 	}
 	d.exec(t, `SET plan_cache_mode = `+mode)
-	d.exec(t, `PREPARE search AS `+new(origin).wrap(q))
+	d.exec(t, `PREPARE search AS `+new(changelog.Origin).Wrap(q.sql, q.places))
 	defer d.exec(t, `DEALLOCATE search`)
 	sql := how + ` EXECUTE search`
 	if len(literals) > 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"strata/app/changelog"
 	"strata/app/freshness"
 	"strata/app/listing"
 )
@@ -40,7 +41,7 @@ func TestEverythingWorksBehindAPoolerThatChangesSessions(t *testing.T) {
 	if got, err := db.stopped(t); got != "10s" || err != nil {
 		t.Errorf("the statement timeout is %s (%v)", got, err)
 	}
-	feed := NewFeed(FeedConfig{}, db, ledger, newTelemetry(t))
+	feed := changelog.NewFeed(changelog.Config{}, db.DialFeed, ledger, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	fed := make(chan error, 1)
 	go func() { fed <- feed.Run(ctx) }()
@@ -116,7 +117,7 @@ func TestPoolerThatComesBetweenIsNoticed(t *testing.T) {
 		conn.Release()
 	}
 	d.appURL = by(d.appURL)
-	if db = d.open(t, Config{}); !db.session.pooled.Load() {
+	if db = d.open(t, Config{}); !db.feeding.pooled.Load() {
 		t.Error("the pooler was not noticed")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"strata/app/changelog"
 	"strata/app/freshness"
 	"strata/app/listing"
 	"strata/app/telemetry"
@@ -40,13 +41,12 @@ const (
 	namePruneKeys = "prune_keys"
 	nameUpdate    = "update_listing"
 	nameDelete    = "delete_listing"
-	namePrune     = "prune_change_log"
 )
 
 // queryNames are all of them, so that each has its metric from the start.
 var queryNames = []string{
 	nameListing, nameSearch, nameFacets, nameCursorKey, nameCities, nameCityStats,
-	nameCreate, nameAdvance, nameBegin, nameKeep, nameUpdate, nameDelete, namePrune, namePruneKeys,
+	nameCreate, nameAdvance, nameBegin, nameKeep, nameUpdate, nameDelete, namePruneKeys,
 }
 
 // read runs a query and returns what collect makes of its rows. If somebody collects stamps, the same statement says under which snapshot it ran,
@@ -79,21 +79,37 @@ func readOnce[T any](ctx context.Context, db *DB, q query, tag string, collect f
 	return value, err
 }
 
-// readStamped reads on a connection and returns what the value is worth. After a promotion that is nothing: the answer is good, but nobody may keep it.
+// readStamped reads on a connection and returns what the value is worth. Where no epoch is valid that is nothing: the answer is
+// good, but nobody may keep it.
 func readStamped[T any](ctx context.Context, db *DB, conn *pgxpool.Conn, q query, tag string, collect func(pgx.Rows) (T, error), args []any) (T, freshness.Stamp, error) {
-	var origin origin
-	q.sql = origin.wrap(q)
+	var origin changelog.Origin
+	q.sql = origin.Wrap(q.sql, q.places)
 	value, err := ask(ctx, db, conn, nil, q, func(rows pgx.Rows) (T, error) {
-		return collect(&originRows{Rows: rows, origin: &origin})
+		return collect(origin.Rows(rows))
 	}, args)
 	if err != nil && !errors.Is(err, listing.ErrNotFound) {
 		return value, freshness.Stamp{}, err
 	}
-	read, stampErr := stamp(conn.Conn(), origin.snapshot, origin.standby, origin.tags(tag)...)
+	read, stampErr := origin.Stamp(tagsOf(origin.Listed, tag)...)
 	if stampErr != nil {
-		_ = conn.Conn().Close(ctx) // the pool replaces it
+		return value, freshness.Stamp{}, fmt.Errorf("%s: %w", q.name, stampErr)
 	}
 	return value, read, err
+}
+
+// mostCityTags bounds the tags of one stamp. A search of more cities depends on every change instead.
+const mostCityTags = 64
+
+// tagsOf returns what a result depends on: the cities that its query listed, or else the tag.
+func tagsOf(cities []string, tag string) []string {
+	if len(cities) == 0 || len(cities) > mostCityTags {
+		return []string{tag}
+	}
+	tags := make([]string, len(cities))
+	for i, city := range cities {
+		tags[i] = listing.CityTag(city)
+	}
+	return tags
 }
 
 // write runs a statement in a transaction of its own and returns what collect makes of its rows. If the context carries a

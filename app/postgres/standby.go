@@ -101,7 +101,9 @@ func readStandby[T any](ctx context.Context, db *DB, q query, tag string, collec
 			if failed = err; errors.Is(err, listing.ErrNotFound) {
 				failed = nil
 			}
-			s.notice(conn, read)
+			if failed == nil {
+				s.notice(read)
+			}
 		}
 		if failed != nil && ctx.Err() != nil {
 			return struct{}{}, errLeft
@@ -146,16 +148,11 @@ func (s *standby) lacks(tag string) bool {
 	return s.ledger.Judge(&known, nil) != freshness.Fresh
 }
 
-// notice remembers how far the standby is, from what a read was stamped. A connection whose stamps the ledger cannot judge is replaced: the standby may
-// have followed a failover since the connection asked for the epoch.
-func (s *standby) notice(conn *pgxpool.Conn, read freshness.Stamp) {
-	if !read.Known() {
-		return
-	}
+// notice remembers how far the standby is, from what a read was stamped.
+func (s *standby) notice(read freshness.Stamp) {
 	holds := horizonHolds
 	if s.ledger.Judge(&read, nil) == freshness.Unjudged {
 		holds = strangeHolds
-		_ = conn.Conn().Close(context.Background()) // the pool replaces it
 	}
 	s.horizon.Store(&horizon{epoch: read.Epoch, xmin: read.Snapshot.Xmin, until: time.Now().Add(holds)})
 }

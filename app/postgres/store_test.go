@@ -44,9 +44,9 @@ func TestUpdateReturnsWhatItReplaced(t *testing.T) {
 	created := create(t, db, draft("alpha"))
 	d := created.Draft()
 	d.City, d.PriceMinor = "gamma", 42_00
-	now, before, xid, err := db.Update(t.Context(), created.ID, created.Row, d)
-	if err != nil || xid == 0 {
-		t.Fatalf("update: transaction %d, error %v", xid, err)
+	now, before, commit, err := db.Update(t.Context(), created.ID, created.Row, d)
+	if err != nil || commit.XID == 0 {
+		t.Fatalf("update: commit %v, error %v", commit, err)
 	}
 	if diff := cmp.Diff(created, before); diff != "" {
 		t.Errorf("before (-want +got):\n%s", diff)
@@ -64,9 +64,9 @@ func TestDeleteReturnsWhatItRemoved(t *testing.T) {
 	if _, _, err := db.Delete(t.Context(), created.ID, 7); !errors.Is(err, listing.ErrConflict) {
 		t.Errorf("another version: got error %v, want ErrConflict", err)
 	}
-	gone, xid, err := db.Delete(t.Context(), created.ID, created.Row)
-	if diff := cmp.Diff(created, gone); err != nil || xid == 0 || diff != "" {
-		t.Errorf("transaction %d, error %v (-created +deleted):\n%s", xid, err, diff)
+	gone, commit, err := db.Delete(t.Context(), created.ID, created.Row)
+	if diff := cmp.Diff(created, gone); err != nil || commit.XID == 0 || diff != "" {
+		t.Errorf("commit %v, error %v (-created +deleted):\n%s", commit, err, diff)
 	}
 	if _, err := db.Listing(t.Context(), created.ID); !errors.Is(err, listing.ErrNotFound) {
 		t.Errorf("reading it: got error %v, want ErrNotFound", err)

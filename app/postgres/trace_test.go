@@ -86,7 +86,7 @@ func TestLogOfATracedWriteLeadsToItsRequest(t *testing.T) {
 	if got := one[string](t, d, logged, 0); got != "" {
 		t.Errorf("untraced write left traceparent %q", got)
 	}
-	if got := one[string](t, d, `SELECT xid::text FROM change_log ORDER BY seq DESC OFFSET 1 LIMIT 1`); got != xid.String() {
+	if got := one[string](t, d, `SELECT xid::text FROM change_log ORDER BY seq DESC OFFSET 1 LIMIT 1`); got != xid.XID.String() {
 		t.Errorf("the log has transaction %s, the write returned %s", got, xid)
 	}
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"strata/app/changelog"
 	"strata/app/freshness"
 	"strata/app/listing"
 )
@@ -17,23 +17,23 @@ import (
 // Without before there was no such listing; without now nothing was written.
 type written struct {
 	before, now *listing.Listing
-	xid         freshness.XID
+	commit      freshness.Commit
 }
 
 // collectWritten reads rows of a transaction id and listingColumns. The row as it was before has no transaction id.
 func collectWritten(rows pgx.Rows) (w written, err error) {
 	for rows.Next() {
 		var l listing.Listing
-		var xid *string
-		if err := scanListing(rows, &l, &xid); err != nil {
+		var commit *string
+		if err := scanListing(rows, &l, &commit); err != nil {
 			return written{}, err
 		}
-		if xid == nil {
+		if commit == nil {
 			w.before = &l
 			continue
 		}
 		w.now = &l
-		if w.xid, err = freshness.ParseXID(*xid); err != nil {
+		if w.commit, err = freshness.ParseCommit(*commit); err != nil {
 			return written{}, err
 		}
 	}
@@ -55,14 +55,14 @@ func collectChange(rows pgx.Rows) (written, error) {
 }
 
 // Create implements listing.Store.
-func (db *DB) Create(ctx context.Context, d listing.Draft) (listing.Listing, freshness.XID, error) {
+func (db *DB) Create(ctx context.Context, d listing.Draft) (listing.Listing, freshness.Commit, error) {
 	w, err := again(ctx, db.idTaken(ctx), func() (written, error) {
 		return write(ctx, db, insertListing(), collectCreated, draftArgs(d)...)
 	})
 	if err != nil {
-		return listing.Listing{}, 0, err
+		return listing.Listing{}, freshness.Commit{}, err
 	}
-	return *w.now, w.xid, nil
+	return *w.now, w.commit, nil
 }
 
 // idTaken returns a reason to insert once more: the id that the sequence gave is taken, because listings were loaded with the ids they had elsewhere. Then the sequence is
@@ -84,7 +84,7 @@ func insertListing() query {
 		INSERT INTO listings (title, description, city, type, offer, price_minor, currency, bedrooms, bathrooms,
 			area_m2, latitude, longitude, amenities, status, agent_id)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-		RETURNING pg_current_xact_id()::text, ` + listingColumns}
+		RETURNING ` + changelog.Commit + `, ` + listingColumns}
 }
 
 // collectCreated is collectWritten for an insert.
@@ -98,7 +98,7 @@ func collectCreated(rows pgx.Rows) (written, error) {
 
 // Update implements listing.Store. The row is locked before it is read, so that what is returned as before is exactly what
 // the update replaced.
-func (db *DB) Update(ctx context.Context, id, row int64, d listing.Draft) (now, before listing.Listing, xid freshness.XID, err error) {
+func (db *DB) Update(ctx context.Context, id, row int64, d listing.Draft) (now, before listing.Listing, commit freshness.Commit, err error) {
 	const sql = `
 		WITH before AS (
 			SELECT ` + listingColumns + ` FROM listings WHERE id = $16 FOR UPDATE
@@ -107,32 +107,32 @@ func (db *DB) Update(ctx context.Context, id, row int64, d listing.Draft) (now, 
 			SET title = $1, description = $2, city = $3, type = $4, offer = $5, price_minor = $6, currency = $7, bedrooms = $8,
 				bathrooms = $9, area_m2 = $10, latitude = $11, longitude = $12, amenities = $13, status = $14, agent_id = $15
 			WHERE id = (SELECT id FROM before WHERE $17::bigint = 0 OR row = $17)
-			RETURNING pg_current_xact_id()::text AS xid, ` + listingColumns + `
+			RETURNING pg_current_xact_id()::text AS commit, ` + listingColumns + `
 		)
-		SELECT NULL AS xid, * FROM before UNION ALL SELECT * FROM now`
+		SELECT NULL AS commit, * FROM before UNION ALL SELECT * FROM now`
 	w, err := write(ctx, db, query{name: nameUpdate, sql: sql}, collectChange, append(draftArgs(d), id, row)...)
 	if err != nil {
-		return listing.Listing{}, listing.Listing{}, 0, err
+		return listing.Listing{}, listing.Listing{}, freshness.Commit{}, err
 	}
-	return *w.now, *w.before, w.xid, nil
+	return *w.now, *w.before, w.commit, nil
 }
 
 // Delete implements listing.Store.
-func (db *DB) Delete(ctx context.Context, id, row int64) (listing.Listing, freshness.XID, error) {
+func (db *DB) Delete(ctx context.Context, id, row int64) (listing.Listing, freshness.Commit, error) {
 	const sql = `
 		WITH before AS (
 			SELECT ` + listingColumns + ` FROM listings WHERE id = $1 FOR UPDATE
 		), gone AS (
 			DELETE FROM listings
 			WHERE id = (SELECT id FROM before WHERE $2::bigint = 0 OR row = $2)
-			RETURNING pg_current_xact_id()::text AS xid, ` + listingColumns + `
+			RETURNING pg_current_xact_id()::text AS commit, ` + listingColumns + `
 		)
-		SELECT NULL AS xid, * FROM before UNION ALL SELECT * FROM gone`
+		SELECT NULL AS commit, * FROM before UNION ALL SELECT * FROM gone`
 	w, err := write(ctx, db, query{name: nameDelete, sql: sql}, collectChange, id, row)
 	if err != nil {
-		return listing.Listing{}, 0, err
+		return listing.Listing{}, freshness.Commit{}, err
 	}
-	return *w.now, w.xid, nil
+	return *w.now, w.commit, nil
 }
 
 func draftArgs(d listing.Draft) []any {
@@ -141,13 +141,4 @@ func draftArgs(d listing.Draft) []any {
 	amenities = slices.Compact(amenities)
 	return []any{d.Title, d.Description, d.City, string(d.Type), string(d.Offer), d.PriceMinor, d.Currency, d.Bedrooms, d.Bathrooms,
 		d.AreaM2, d.Latitude, d.Longitude, amenities, string(d.Status), d.AgentID}
-}
-
-// Prune removes rows of the change log that are older than keep and returns how many there were. It raises the floor below
-// which no cached entry can be judged, so keep must exceed the longest life of one. Any number of replicas may call it.
-func (db *DB) Prune(ctx context.Context, keep time.Duration) (int64, error) {
-	const sql = `SELECT strata_prune($1)`
-	return write(ctx, db, query{name: namePrune, sql: sql}, func(rows pgx.Rows) (int64, error) {
-		return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
-	}, keep)
 }

@@ -43,12 +43,14 @@ const (
 
 // The metrics of freshness: the feed that reads the change log, and the ledger that it fills.
 const (
-	MetricFeedAge     = "strata_feed_age_seconds"   // gauge of the time since the ledger's as-of time
-	MetricFeedLag     = "strata_feed_lag_seconds"   // histogram of the time from a change to its being in the ledger
-	MetricFeedPolls   = "strata_feed_polls_total"   // counter of looks at the change log: result
-	MetricFeedChanges = "strata_feed_changes_total" // counter of changes read: origin
-	MetricLedgerTags  = "strata_ledger_tags"        // gauge of tags with a known change
-	MetricEpochResets = "strata_epoch_resets_total" // counter of the times that the ledger forgot everything: reason
+	MetricFeedAge       = "strata_feed_age_seconds"         // gauge of the time since the ledger's as-of time
+	MetricFeedLag       = "strata_feed_lag_seconds"         // histogram of the time from a change to its being in the ledger
+	MetricFeedPolls     = "strata_feed_polls_total"         // counter of looks at the change log: result
+	MetricFeedChanges   = "strata_feed_changes_total"       // counter of changes read: origin
+	MetricLedgerTags    = "strata_ledger_tags"              // gauge of tags with a known change
+	MetricEpochResets   = "strata_epoch_resets_total"       // counter of the times that the ledger forgot everything: reason
+	MetricWatchProblems = "strata_watch_problems"           // gauge of what keeps changes from being logged
+	MetricFeedHears     = "strata_feed_hears_notifications" // gauge, 1 if commits wake the feed
 )
 
 // The metrics of the database and of connection pools. Those that begin with db_client are OpenTelemetry's.
