@@ -156,6 +156,7 @@ func TestConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 --slow-request           SLOW_REQUEST           1s
 --admin-addr             ADMIN_ADDR             127.0.0.1:8081
 --database-url           DATABASE_URL           postgres://app:[hidden]@db:5432/strata
+--feed-url               FEED_URL               
 --database-read-url      DATABASE_READ_URL      postgres://app:[hidden]@standby:5432/strata
 --pool-size              DATABASE_POOL_SIZE     10
 --strategy               STRATA_STRATEGY        stamped

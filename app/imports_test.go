@@ -98,7 +98,7 @@ func TestTheTableWouldNoticeEachKindOfBreach(t *testing.T) {
 		"upwards":              {"app/freshness", "ledger.go", "strata/app/cache", "app/freshness must not import app/cache (in ledger.go): it may import nothing of ours"},
 		"sideways":             {"app/viewcache", "key.go", "strata/app/listing", "app/viewcache must not import app/listing (in key.go): it may import app/cache, app/freshness, app/telemetry of ours"},
 		"the test environment": {"app/cache", "redis.go", "strata/deploy/local", "app/cache must not import deploy/local (in redis.go): it may import app/freshness of ours"},
-		"library":              {"app/listing", "service.go", "github.com/jackc/pgx/v5/pgxpool", "app/listing must not import github.com/jackc/pgx/v5/pgxpool (in service.go): only app/postgres knows github.com/jackc/pgx"},
+		"library":              {"app/listing", "service.go", "github.com/jackc/pgx/v5/pgxpool", "app/listing must not import github.com/jackc/pgx/v5/pgxpool (in service.go): only app/postgres, app/changelog know github.com/jackc/pgx"},
 		"library of two":       {"app/cache", "caches.go", "github.com/gofiber/fiber/v2", "app/cache must not import github.com/gofiber/fiber/v2 (in caches.go): only app/viewcache, app/httpapi know github.com/gofiber/fiber"},
 		"from outside":         {"loadtest/witness", "main.go", "strata/app/listing", "loadtest/witness must not import app/listing (in main.go): loadtest knows the service from outside only"},
 		"from outside's test":  {"dashboards", "contract_test.go", "strata/app/telemetry", "dashboards must not import app/telemetry (in contract_test.go): dashboards knows the service from outside only"},
