@@ -357,7 +357,7 @@ func TestBadRequestsAreRefusedAsProblemsAndNeverKept(t *testing.T) {
 		t.Errorf("the log calls a client's fault ours:\n%s", s.log)
 	}
 	// That there is no such listing or city is knowledge that the data level keeps, stamped, as long as nobody makes one; nothing else is, and no view of a refusal.
-	known := []string{"strata:stamped:data:listing:999999", "strata:stamped:data:stats:atlantis"}
+	known := []string{"strata::stamped:data:listing:999999", "strata::stamped:data:stats:atlantis"}
 	for _, key := range keysOfRedis(t, redisURL) {
 		if !slices.Contains(kept, key) && !slices.Contains(known, key) {
 			t.Errorf("a refusal is kept in Redis as %s", key)

@@ -187,7 +187,7 @@ func TestLogKnowsWhoWroteAndInWhichTransaction(t *testing.T) {
 func TestPruningRaisesTheFloorAboveWhatItRemoves(t *testing.T) {
 	d := newSmallDatabase(t)
 	for i := range 5 {
-		d.exec(t, insertRow, "alpha", i, i)
+		d.exec(t, insertRow, "alpha", i+1, i+1)
 	}
 	floor := one[string](t, d, `SELECT xid::text FROM change_floor`)
 	if n, err := changelog.Prune(t.Context(), d.owner, time.Hour); err != nil || n != 0 {

@@ -85,7 +85,7 @@ type answered struct {
 
 // begin returns the kept answer, or nil, once it has the key to itself until the transaction ends. If somebody else has, it returns listing.ErrInProgress.
 func (db *DB) begin(ctx context.Context, conn *pgxpool.Conn, once listing.Once) (*answered, error) {
-	const sql = `SELECT request, answer, xid::text FROM idempotency_keys WHERE owner = $1 AND key = $2`
+	const sql = `SELECT request, answer, xid::text || coalesce('-' || lpad(to_hex(epoch), 16, '0'), '') FROM idempotency_keys WHERE owner = $1 AND key = $2`
 	free := false
 	found, err := ask(ctx, db, conn, &preamble{
 		// A statement of its own, so that the query's snapshot is taken with the key in hand. Two keys with one hash are told to come again, and that is all.

@@ -45,6 +45,7 @@ func TestARequestThatIsSentOftenIsDoneOnce(t *testing.T) {
 	}
 	d.exec(t, `UPDATE listings SET price_minor = 1`)
 	again, _, replayed, err := db.CreateOnce(t.Context(), once, draft("beta"))
+	first.Row = 0 // what is replayed may be there no longer
 	if diff := cmp.Diff(again, first); err != nil || !replayed || diff != "" {
 		t.Errorf("%v, replayed %v, got before want:\n%s", err, replayed, diff)
 	}

@@ -22,7 +22,7 @@ func TestListingIsStoredAsDraftedAndCompletedByTheDatabase(t *testing.T) {
 	if diff := cmp.Diff(want, created.Draft()); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)
 	}
-	if created.ID == 0 || created.Row != 1 || created.Region != "South" || created.Country != "BB" ||
+	if created.ID == 0 || created.Version != 1 || created.Region != "South" || created.Country != "BB" ||
 		time.Since(created.CreatedAt) > time.Minute || created.CreatedAt.Location() != time.UTC {
 		t.Errorf("the database's part is %+v", created)
 	}

@@ -327,7 +327,7 @@ func TestTermsFollowTheirListings(t *testing.T) {
 	for _, sql := range []string{
 		`UPDATE listings SET price_minor = 5`,
 		`UPDATE listings SET title = 'Loft ' || id WHERE id > 3`,
-		`UPDATE listings SET amenities = '{pool,pool,NULL,""}', description = '' WHERE id = 2`,
+		`UPDATE listings SET amenities = '{pool,pool}', description = '' WHERE id = 2`,
 		`UPDATE listings SET id = id + 100`,
 		`UPDATE listings SET id = CASE id WHEN 101 THEN 102 WHEN 102 THEN 103 ELSE 101 END WHERE id IN (101, 102, 103)`,
 		`UPDATE listings SET description = repeat('word ', 500000), title = repeat('x', 100000), amenities = ARRAY[repeat('long', 1000)] WHERE id = 104`,

@@ -107,7 +107,7 @@ func (db *DB) Update(ctx context.Context, id, row int64, d listing.Draft) (now, 
 			SET title = $1, description = $2, city = $3, type = $4, offer = $5, price_minor = $6, currency = $7, bedrooms = $8,
 				bathrooms = $9, area_m2 = $10, latitude = $11, longitude = $12, amenities = $13, status = $14, agent_id = $15
 			WHERE id = (SELECT id FROM before WHERE $17::bigint = 0 OR row = $17)
-			RETURNING pg_current_xact_id()::text AS commit, ` + listingColumns + `
+			RETURNING ` + changelog.Commit + ` AS commit, ` + listingColumns + `
 		)
 		SELECT NULL AS commit, * FROM before UNION ALL SELECT * FROM now`
 	w, err := write(ctx, db, query{name: nameUpdate, sql: sql}, collectChange, append(draftArgs(d), id, row)...)
@@ -125,7 +125,7 @@ func (db *DB) Delete(ctx context.Context, id, row int64) (listing.Listing, fresh
 		), gone AS (
 			DELETE FROM listings
 			WHERE id = (SELECT id FROM before WHERE $2::bigint = 0 OR row = $2)
-			RETURNING pg_current_xact_id()::text AS commit, ` + listingColumns + `
+			RETURNING ` + changelog.Commit + ` AS commit, ` + listingColumns + `
 		)
 		SELECT NULL AS commit, * FROM before UNION ALL SELECT * FROM gone`
 	w, err := write(ctx, db, query{name: nameDelete, sql: sql}, collectChange, id, row)

@@ -86,6 +86,8 @@ func freshness() *dashboard {
 	d.graph("Looks at the change log", "ops", "By result. Errors: the database, or the way to it.", 8, q(`sum by (result) (rate(strata_feed_polls_total[$__rate_interval]))`, "{{result}}"))
 	d.graph("Changes read", "ops", "By who made them: the API, or anybody else, psql included. Each replica reads each change.", 8,
 		q(`sum by (origin) (rate(strata_feed_changes_total[$__rate_interval]))`, "{{origin}}"))
+	d.graph("What keeps changes from being logged", "short", "Per replica. Above 0 nothing is served as fresh out of a cache; the log names each problem with the SQL that mends it.", 8, q(`max by (instance) (strata_watch_problems)`, "{{instance}}"))
+	d.graph("Feeds that commits wake", "short", "1 where notifications arrive. At 0 a pooler keeps them back, and each change is known by the next poll only: give the feed a connection of its own.", 8, q(`max by (instance) (strata_feed_hears_notifications)`, "{{instance}}"))
 	d.row("Ledger and audit")
 	d.graph("Tags with a known change", "short", "Per replica. It grows with what is written and is pruned with age.", 8, q(`max by (instance) (strata_ledger_tags)`, "{{instance}}"))
 	d.graph("Resets of the ledger", "short", "By reason, as counted since each replica's start. start is once a replica; epoch is a failover or a restore; full means that more was written than it can hold.", 8,
