@@ -32,6 +32,13 @@ func (s *service) readUntil(t testing.TB, path, result string) {
 	})
 }
 
+// unlogged changes what no feed learns of. A trigger that is off would be noticed, so it takes the log's owner, who takes the row
+// out of it again.
+func unlogged(t *testing.T, owner, sql string) {
+	t.Helper()
+	execOn(t, owner, sql+`; DELETE FROM change_log WHERE xid = pg_current_xact_id()`)
+}
+
 func TestAuditFindsAChangeThatTheLogDoesNotKnow(t *testing.T) {
 	owner, app := seeded(t, 200)
 	s := serve(t, app, auditing("stamped"))
@@ -41,9 +48,7 @@ func TestAuditFindsAChangeThatTheLogDoesNotKnow(t *testing.T) {
 	if got := s.audits(t, "stale"); got != 0 {
 		t.Fatalf("%v stale answers before anything was changed", got)
 	}
-	// The triggers are on even in a session that switches triggers off, so it takes their owner to get past them.
-	execOn(t, owner, `ALTER TABLE listings DISABLE TRIGGER USER`)
-	execOn(t, owner, `UPDATE listings SET price_minor = price_minor + 1 WHERE id = 7`)
+	unlogged(t, owner, `UPDATE listings SET price_minor = price_minor + 1 WHERE id = 7`)
 	s.readUntil(t, "/v1/listings/7", "stale")
 	for _, want := range []string{"audit found a stale answer", `"missed":"price_minor: `, `"view_listing":{"key":"7","stamp":"`, `"data_listing":{"key":"7","stamp":"`, `"tags":["listing:7"]`} {
 		if !strings.Contains(s.log.String(), want) {
@@ -91,8 +96,7 @@ func TestAuditComparesWhatIsMeantWhateverTheCodingAndTheConditions(t *testing.T)
 	}
 	// The control: what is compressed, or said to be the same, is compared all the same.
 	tag := s.want(t, "/v1/listings/7").header.Get("ETag")
-	execOn(t, owner, `ALTER TABLE listings DISABLE TRIGGER USER`)
-	execOn(t, owner, `UPDATE listings SET price_minor = price_minor + 1`)
+	unlogged(t, owner, `UPDATE listings SET price_minor = price_minor + 1`)
 	eventually(t, "a 304 is found out", func() bool {
 		s.ask(t, "GET", "/v1/listings/7", "", "If-None-Match: "+tag)
 		return s.audits(t, "stale") == 1

@@ -223,7 +223,7 @@ func requirements() []requirement {
 
 func TestReadsConformToRFC9110And9111(t *testing.T) {
 	w := newWire(t, cache.Config{Strategy: cache.Stamped})
-	w.exec(t, `ALTER TABLE listings DISABLE TRIGGER USER; UPDATE listings SET updated_at = '2026-01-02 15:04:05.678+00'; ALTER TABLE listings ENABLE TRIGGER USER`)
+	w.exec(t, `ALTER TABLE listings DISABLE TRIGGER touch_update; UPDATE listings SET updated_at = '2026-01-02 15:04:05.678+00'; ALTER TABLE listings ENABLE TRIGGER touch_update`)
 	tags := map[string]string{} // ETags without their last quote
 	for _, path := range []string{large, small} {
 		first := w.ask(t, "GET", path)
