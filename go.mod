@@ -1,4 +1,4 @@
-module strata
+module example.com/strata
 
 go 1.26.0
 

@@ -18,10 +18,10 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"strata/app/cache"
-	"strata/app/httpapi"
-	"strata/app/telemetry"
-	"strata/app/viewcache"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/httpapi"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/app/viewcache"
 )
 
 // Config is what `strata serve` can be told, by flag or by environment variable: one sub-struct a package. Traces are

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"strata/app/httpapi"
+	"example.com/strata/app/httpapi"
 )
 
 const secret = "hunter2"

@@ -16,17 +16,17 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/cache"
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/httpapi"
-	"strata/app/instruments"
-	"strata/app/listing"
-	"strata/app/postgres"
-	"strata/app/ratelimit"
-	"strata/app/remote"
-	"strata/app/telemetry"
-	"strata/app/viewcache"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/httpapi"
+	"example.com/strata/app/instruments"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/postgres"
+	"example.com/strata/app/ratelimit"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/app/viewcache"
 )
 
 // The consistency harness: three replicas of the service over one Postgres and one Redis; eight writers with overlapping

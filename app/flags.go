@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // flagSet is the flags of a command, in the order in which they are shown.

@@ -74,7 +74,7 @@ func TestTheLibraryBringsFewOthersAlong(t *testing.T) {
 		}
 		var others []string
 		for _, path := range strings.Fields(string(out)) {
-			if !strings.HasPrefix(path, "strata/") {
+			if !strings.HasPrefix(path, "example.com/strata/") {
 				others = append(others, path)
 			}
 		}
@@ -89,19 +89,19 @@ func TestTheTableWouldNoticeEachKindOfBreach(t *testing.T) {
 		pkg, file, imported string
 		want                string
 	}{
-		"allowed":              {"app/cache", "layered.go", "strata/app/freshness", ""},
+		"allowed":              {"app/cache", "layered.go", "example.com/strata/app/freshness", ""},
 		"allowed library":      {"app/remote", "redis.go", "github.com/redis/go-redis/v9", ""},
 		"OpenTelemetry's API":  {"app/instruments", "redis.go", "go.opentelemetry.io/otel/trace", ""},
-		"test may import more": {"app/cache", "layered_test.go", "strata/deploy/local", ""},
+		"test may import more": {"app/cache", "layered_test.go", "example.com/strata/deploy/local", ""},
 		"test may look below":  {"app/cache", "layered_test.go", "github.com/jackc/pgx/v5", ""},
 		"a program of its own": {"loadtest", "main.go", "github.com/spf13/cobra", ""},
-		"upwards":              {"app/freshness", "ledger.go", "strata/app/cache", "app/freshness must not import app/cache (in ledger.go): it may import nothing of ours"},
-		"sideways":             {"app/viewcache", "key.go", "strata/app/listing", "app/viewcache must not import app/listing (in key.go): it may import app/cache, app/freshness, app/telemetry of ours"},
-		"the test environment": {"app/cache", "redis.go", "strata/deploy/local", "app/cache must not import deploy/local (in redis.go): it may import app/freshness of ours"},
+		"upwards":              {"app/freshness", "ledger.go", "example.com/strata/app/cache", "app/freshness must not import app/cache (in ledger.go): it may import nothing of ours"},
+		"sideways":             {"app/viewcache", "key.go", "example.com/strata/app/listing", "app/viewcache must not import app/listing (in key.go): it may import app/cache, app/freshness, app/telemetry of ours"},
+		"the test environment": {"app/cache", "redis.go", "example.com/strata/deploy/local", "app/cache must not import deploy/local (in redis.go): it may import app/freshness of ours"},
 		"library":              {"app/listing", "service.go", "github.com/jackc/pgx/v5/pgxpool", "app/listing must not import github.com/jackc/pgx/v5/pgxpool (in service.go): only app/postgres, app/changelog know github.com/jackc/pgx"},
 		"library of two":       {"app/cache", "caches.go", "github.com/gofiber/fiber/v2", "app/cache must not import github.com/gofiber/fiber/v2 (in caches.go): only app/viewcache, app/httpapi know github.com/gofiber/fiber"},
-		"from outside":         {"loadtest/witness", "main.go", "strata/app/listing", "loadtest/witness must not import app/listing (in main.go): loadtest knows the service from outside only"},
-		"from outside's test":  {"dashboards", "contract_test.go", "strata/app/telemetry", "dashboards must not import app/telemetry (in contract_test.go): dashboards knows the service from outside only"},
+		"from outside":         {"loadtest/witness", "main.go", "example.com/strata/app/listing", "loadtest/witness must not import app/listing (in main.go): loadtest knows the service from outside only"},
+		"from outside's test":  {"dashboards", "contract_test.go", "example.com/strata/app/telemetry", "dashboards must not import app/telemetry (in contract_test.go): dashboards knows the service from outside only"},
 		"new package":          {"app/utils", "strings.go", "strings", "app/utils is not in the table (in strings.go): decide what it may import, and say why it exists"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,8 +134,8 @@ func violations(imports map[string][]fileImport) []string {
 }
 
 func objection(pkg string, i fileImport) string {
-	ours, isOurs := strings.CutPrefix(i.path, "strata/")
-	breach := fmt.Sprintf("%s must not import %s (in %s)", pkg, strings.TrimPrefix(i.path, "strata/"), i.file)
+	ours, isOurs := strings.CutPrefix(i.path, "example.com/strata/")
+	breach := fmt.Sprintf("%s must not import %s (in %s)", pkg, strings.TrimPrefix(i.path, "example.com/strata/"), i.file)
 	if top, _, _ := strings.Cut(pkg, "/"); slices.Contains(outside, top) {
 		if isOurs && below(ours, "app") {
 			return breach + ": " + top + " knows the service from outside only"

@@ -21,8 +21,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"strata/app/postgres"
-	"strata/app/telemetry"
+	"example.com/strata/app/postgres"
+	"example.com/strata/app/telemetry"
 )
 
 // version, revision and built are set by the linker: -ldflags "-X main.version=1.2.3 -X main.revision=...". Without a revision it is what

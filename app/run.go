@@ -11,17 +11,17 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"strata/app/cache"
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/httpapi"
-	"strata/app/instruments"
-	"strata/app/listing"
-	"strata/app/postgres"
-	"strata/app/ratelimit"
-	"strata/app/remote"
-	"strata/app/telemetry"
-	"strata/app/viewcache"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/httpapi"
+	"example.com/strata/app/instruments"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/postgres"
+	"example.com/strata/app/ratelimit"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/app/viewcache"
 )
 
 // The bounds of an ordered shutdown. Together they fit into the 30 s that Kubernetes grants by default.

@@ -26,10 +26,10 @@ import (
 	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
 
-	"strata/app/httpapi"
-	"strata/app/listing"
-	"strata/app/postgres"
-	"strata/deploy/local"
+	"example.com/strata/app/httpapi"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/postgres"
+	"example.com/strata/deploy/local"
 )
 
 var (

@@ -16,11 +16,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/cache"
-	"strata/app/freshness"
-	"strata/app/postgres"
-	"strata/app/telemetry"
-	"strata/deploy/local"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/postgres"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/deploy/local"
 )
 
 // newStandby starts a standby of a stack that ends with the test.

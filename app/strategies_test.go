@@ -5,8 +5,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"strata/app/cache"
-	"strata/strategies"
+	"example.com/strata/app/cache"
+	"example.com/strata/strategies"
 )
 
 // The laboratory and the boards know the service from outside. Here both sides of the list are at hand.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"strata/app/httpapi"
+	"example.com/strata/app/httpapi"
 )
 
 // tokenCommand prints a new token and what configures it. The token is nowhere else, so what is printed is the only copy.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 // board is what the tests read of a dashboard's JSON.

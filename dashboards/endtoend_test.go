@@ -25,8 +25,8 @@ import (
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip" // the collector compresses what it sends
 
-	"strata/deploy/local"
-	"strata/strategies"
+	"example.com/strata/deploy/local"
+	"example.com/strata/strategies"
 )
 
 // absent are the panels that have no data here, and why. Whatever else is empty is a fault.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 // fault is a kind of fault that a board can have although each of its queries is answered: seen in a real Grafana, and looked for on

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 // A picture of a board as its panels were really answered, for readers without Grafana: the same grid, titles, colors and figures, drawn plainly.

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 // near is by how much two strategies may differ and still be called equal: what k6 measures, the replicas count and Prometheus scrapes

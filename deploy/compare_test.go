@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 // compare runs compare.sh with a docker that writes down what it is asked and what it was told to run, and returns that and what is said.

@@ -1,4 +1,4 @@
-module strata/k8s
+module example.com/strata/k8s
 
 go 1.26.0
 

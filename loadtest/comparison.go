@@ -10,8 +10,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"strata/deploy/local"
-	"strata/loadtest/report"
+	"example.com/strata/deploy/local"
+	"example.com/strata/loadtest/report"
 )
 
 // equalShare is how much of what none answers under full load the equal rate is: enough to make it work, and room for k6 and the witness,

@@ -12,8 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/deploy/local"
-	"strata/loadtest/report"
+	"example.com/strata/deploy/local"
+	"example.com/strata/loadtest/report"
 )
 
 func TestComparisonOfTwoStrategies(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/mem"
 
-	"strata/deploy/local"
-	"strata/loadtest/report"
+	"example.com/strata/deploy/local"
+	"example.com/strata/loadtest/report"
 )
 
 // conditionsOf says under what circumstances a comparison runs, but for what is only known when it has run.

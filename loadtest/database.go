@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/deploy/local"
-	"strata/loadtest/report"
+	"example.com/strata/deploy/local"
+	"example.com/strata/loadtest/report"
 )
 
 // database is Postgres as the laboratory sees it: as superuser, from outside the service.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"strata/loadtest/report"
+	"example.com/strata/loadtest/report"
 )
 
 func TestDistributionCountsEveryDurationInItsBucket(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"strata/loadtest/report"
+	"example.com/strata/loadtest/report"
 )
 
 // grid returns the upper bounds of a distribution's buckets: ten to a factor of 3.16, from 10 µs to 100 s. All distributions of a report

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"strata/deploy/local"
-	"strata/loadtest/report"
+	"example.com/strata/deploy/local"
+	"example.com/strata/loadtest/report"
 )
 
 // k6Settings are what browse.js is told, and where its traces are left.

@@ -19,8 +19,8 @@ import (
 
 	"golang.org/x/term"
 
-	"strata/loadtest/report"
-	"strata/strategies"
+	"example.com/strata/loadtest/report"
+	"example.com/strata/strategies"
 )
 
 // settings are what a comparison can be told.

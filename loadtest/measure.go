@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"strata/loadtest/report"
-	"strata/loadtest/witness"
+	"example.com/strata/loadtest/report"
+	"example.com/strata/loadtest/witness"
 )
 
 // witnessWriteEvery is the time between two changes of the witness: often enough for a figure, and as rare as changes of what

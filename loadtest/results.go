@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"strata/loadtest/report"
+	"example.com/strata/loadtest/report"
 )
 
 // newFolder makes the folder of a run, named by when it began, in UTC.

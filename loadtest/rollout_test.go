@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"strata/deploy/local"
+	"example.com/strata/deploy/local"
 )
 
 // What Kubernetes does when it replaces a Pod, with shorter times: k8s/base/deployment.yaml waits for 5 s.

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"strata/deploy/local"
+	"example.com/strata/deploy/local"
 )
 
 // service is a running process of the service under test.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/deploy/local"
+	"example.com/strata/deploy/local"
 )
 
 const (

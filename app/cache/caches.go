@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // Caches is what all caches of a process share: the settings, the ledger that judges stamped entries, and L2.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"strata/deploy/local"
+	"example.com/strata/deploy/local"
 )
 
 func startCluster(t *testing.T) *local.RedisCluster {

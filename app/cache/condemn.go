@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // Condemn removes the entry of a key whose value was found to miss a change that the ledger does not know of, from L1 and L2, and

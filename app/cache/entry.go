@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // errEntry is what decoding L2 bytes that are not an entry of this format returns.

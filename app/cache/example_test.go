@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"time"
 
-	"strata/app/cache"
-	"strata/app/freshness"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
 )
 
 // A price is kept until the ledger learns of a change that its snapshot does not show.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // TestPanicInDecodeCostsTheEntryAndNotTheKey: a flight that never lands would keep every later read of the key waiting.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // errWaited is what a read returns that waited for another's load as long as it may.

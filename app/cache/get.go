@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // Get returns the value of key: from L1, from L2, or loaded. It returns Class.Absent for what does not exist, what Load returned

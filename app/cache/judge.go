@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // moment is when an entry is judged. It is read once a look-up, because reading the clock is the dearest part of one.

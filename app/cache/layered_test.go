@@ -13,9 +13,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"strata/app/freshness"
-	"strata/app/remote"
-	"strata/deploy/local"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/remote"
+	"example.com/strata/deploy/local"
 )
 
 var stack *local.Stack

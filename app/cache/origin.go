@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // ErrDoNotKeep is returned by a load beside a value that may be handed to those who wait for it and must not be kept.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // enter begins to follow an epoch: it looks whether changes are logged, reads back what was logged, and tells the ledger.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
 )
 
 func (d *database) epoch(t testing.TB) (id *int64) {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // Config holds the settings of a Feed. Zero values mean the defaults.

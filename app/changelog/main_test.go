@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/deploy/local"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/deploy/local"
 )
 
 // stack is the Postgres of all tests here; each has its own database in it.

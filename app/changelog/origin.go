@@ -3,7 +3,7 @@ package changelog
 import (
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // Origin says under which snapshot a statement ran, in which epoch, and on what kind of server. It comes with the rows of the very

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // look is what the server answered to one poll.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // Querier is what a statement runs on: a connection, a pool or a transaction that has not written, because what is not yet

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
 )
 
 // Whatever keeps changes from being logged is noticed before an as-of time is claimed that does not hold: the caches are blind until it is

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // accessLog says which requests failed or were slow: the others are counted, and traced by sample. It tells nothing of who asked.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // accessLine is what the log says of a request.

@@ -11,10 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
 
-	"strata/app/cache"
-	"strata/app/freshness"
-	"strata/app/listing"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/telemetry"
 )
 
 func TestReadsAnswerUnderEveryStrategy(t *testing.T) {

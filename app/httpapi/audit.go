@@ -12,10 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/valyala/fasthttp"
 
-	"strata/app/cache"
-	"strata/app/freshness"
-	"strata/app/telemetry"
-	"strata/app/viewcache"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/app/viewcache"
 )
 
 // The results of an audit.

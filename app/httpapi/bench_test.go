@@ -8,7 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // BenchmarkBareHandler is Fiber answering with the same bytes and header fields and nothing around it: what a hit is measured against.

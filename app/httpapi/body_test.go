@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // announced is the header of a request whose body is still to come.

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"strata/app/cache"
-	"strata/app/freshness"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
 )
 
 // condemn does what a stale answer of a stamped cache calls for. All entries that it may have come from go, their classes are read from the database until the next

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 func TestPagesAreRevalidatedByTheirETag(t *testing.T) {

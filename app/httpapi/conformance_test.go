@@ -15,7 +15,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // wire is a service behind a real port, asked byte by byte: a client library would add fields of its own, and decode what it was not asked to.

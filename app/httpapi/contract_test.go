@@ -17,7 +17,7 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/pb33f/libopenapi-validator/config"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // contract is the document at /openapi.json, as whoever checks answers against it reads it.

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // decodeDraft reads the body of a write. It returns listing.FieldErrors with every field that is wrong: missing, of the wrong type, out of range, or unknown.

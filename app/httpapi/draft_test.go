@@ -14,7 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/go-cmp/cmp"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // goodBody is the body of a write that nothing is wrong with. change replaces fields; a value of nil leaves the field out.

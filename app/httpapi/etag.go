@@ -9,8 +9,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/listing"
-	"strata/app/viewcache"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/viewcache"
 )
 
 // etagOf returns the ETag of a listing: a hash of the very answer. The version alone would not do: rows come back with one that they had before, by a reload, a restore, or a load that

@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"strata/app/listing"
-	"strata/app/telemetry"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/telemetry"
 )
 
 // headerIdempotencyKey makes a POST one that is done once, however often it is sent (draft-ietf-httpapi-idempotency-key-header).

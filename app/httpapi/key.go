@@ -7,8 +7,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/listing"
-	"strata/app/viewcache"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/viewcache"
 )
 
 // The functions of this file read what a request asks for, from its path and its query. The view cache asks them for a key before any handler runs,

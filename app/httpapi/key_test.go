@@ -18,7 +18,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"pgregory.net/rapid"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 func TestSearchesThatMeanTheSameHaveOneKey(t *testing.T) {

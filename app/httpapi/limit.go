@@ -11,7 +11,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/ratelimit"
+	"example.com/strata/app/ratelimit"
 )
 
 // policyOf returns the policy of so many requests a second, or nil for none.

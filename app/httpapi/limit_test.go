@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"strata/app/cache"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/telemetry"
 )
 
 func TestAKeyMakesACreationHappenOnce(t *testing.T) {

@@ -21,17 +21,17 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/cache"
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/instruments"
-	"strata/app/listing"
-	"strata/app/postgres"
-	"strata/app/ratelimit"
-	"strata/app/remote"
-	"strata/app/telemetry"
-	"strata/app/viewcache"
-	"strata/deploy/local"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/instruments"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/postgres"
+	"example.com/strata/app/ratelimit"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/app/viewcache"
+	"example.com/strata/deploy/local"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

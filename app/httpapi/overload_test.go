@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/cache"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/telemetry"
 )
 
 // block locks the table of listings, and others, so that loads wait in the database, and has one wait there, which is all that there may be. What it returns ends that.

@@ -13,8 +13,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/cache"
-	"strata/app/listing"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/listing"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 func TestEachErrorHasItsStatusAndVolume(t *testing.T) {

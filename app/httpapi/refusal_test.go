@@ -16,10 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
-	"strata/app/cache"
-	"strata/app/listing"
-	"strata/app/remote"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
 )
 
 // refusals are requests that must not succeed, and must not be our fault either.

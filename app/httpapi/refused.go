@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"strata/app/telemetry"
+	"example.com/strata/app/telemetry"
 )
 
 // reason is why something was refused to protect the service from whoever wanted it.

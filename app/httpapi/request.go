@@ -14,10 +14,10 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"strata/app/cache"
-	"strata/app/freshness"
-	"strata/app/telemetry"
-	"strata/app/viewcache"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/app/viewcache"
 )
 
 // The header fields that are this service's own.

@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // register adds all routes to the app.

@@ -9,7 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // searchParams describes what parseQuery reads.

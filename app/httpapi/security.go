@@ -8,7 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 
-	"strata/app/telemetry"
+	"example.com/strata/app/telemetry"
 )
 
 // headerRequestID names a request in the log. A client may choose it, so that its log and ours can be laid side by side.

@@ -17,12 +17,12 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
-	"strata/app/cache"
-	"strata/app/freshness"
-	"strata/app/listing"
-	"strata/app/ratelimit"
-	"strata/app/telemetry"
-	"strata/app/viewcache"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/ratelimit"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/app/viewcache"
 )
 
 // Config holds the settings of a Server. Zero values mean the defaults.

@@ -9,8 +9,8 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 
-	"strata/app/cache"
-	"strata/app/viewcache"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/viewcache"
 )
 
 // The way to a view leads through Fiber's context, its router and the parsing of the URL, which together cost more than the view. They

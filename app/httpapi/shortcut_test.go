@@ -6,7 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"strata/app/viewcache"
+	"example.com/strata/app/viewcache"
 )
 
 func TestShortcutLeadsWhereTheSameBytesLedBefore(t *testing.T) {

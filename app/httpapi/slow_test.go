@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/cache"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/telemetry"
 )
 
 const slowClients = 60

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"strata/app/cache"
-	"strata/app/listing"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/listing"
 )
 
 // sqlstates are a code of each class that PostgreSQL's manual lists, some that are unlike their class, and some of nobody's. With each, what a write and a read are answered

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
-	"strata/app/cache"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/telemetry"
 )
 
 func TestASampledRequestLeavesAServerSpanAndAnExemplar(t *testing.T) {

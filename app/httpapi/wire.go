@@ -3,7 +3,7 @@ package httpapi
 import (
 	"time"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // The types of this file are those of package listing as the API describes them. They are converted, not copied field by field, so the compiler

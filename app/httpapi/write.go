@@ -8,8 +8,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/freshness"
-	"strata/app/listing"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
 )
 
 type createdOutput struct {

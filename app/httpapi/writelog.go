@@ -5,7 +5,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // localNote is the name of the Fiber local that holds the *note of a write.

@@ -9,10 +9,10 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"strata/app/cache"
-	"strata/app/freshness"
-	"strata/app/remote"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
 )
 
 // Caches opens the caches of a process over Redis, which may be nil, with metrics and spans.

@@ -5,8 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"strata/app/cache"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/telemetry"
 )
 
 // cacheCollector reads the caches' own counters when it is scraped, so that a hit pays for one addition and no metric.

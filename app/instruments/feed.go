@@ -9,9 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/telemetry"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/telemetry"
 )
 
 // feed is what a process with a feed exports and logs of it.

@@ -12,8 +12,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"strata/app/remote"
-	"strata/app/telemetry"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
 )
 
 // Redis opens the Redis of a process with metrics and spans. It returns nil without a URL, and an error for one that cannot be one.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // The errors that a Store or Service returns, beside those of the context.

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"strata/app/cache"
-	"strata/app/freshness"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
 )
 
 // learnWithin is how long a write waits for its own change to come back by the feed. Usually that takes a few milliseconds; when the feed

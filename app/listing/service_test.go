@@ -11,15 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/cache"
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/instruments"
-	"strata/app/listing"
-	"strata/app/postgres"
-	"strata/app/remote"
-	"strata/app/telemetry"
-	"strata/deploy/local"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/instruments"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/postgres"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/deploy/local"
 )
 
 // stack is the Postgres and Redis of all tests in this package.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/freshness"
-	"strata/app/listing"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
 )
 
 // BenchmarkChangeTrigger compares an update of one listing with and without the trigger that logs it, as a client sees it: one

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
 )
 
 // mark returns the place in the change log behind everything that is in it.

@@ -5,7 +5,7 @@ import (
 	"context"
 	"time"
 
-	"strata/app/freshness"
+	"example.com/strata/app/freshness"
 )
 
 // Config holds the settings of a DB. Zero values mean the defaults.

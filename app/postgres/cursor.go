@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // cursor is the place of a page's last row in the order it was sorted by. In text it carries a signature over itself and the search it belongs to:

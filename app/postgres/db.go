@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/trace"
 
-	"strata/app/listing"
-	"strata/app/telemetry"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/telemetry"
 )
 
 // DB is the listings' database. It implements listing.Store and may be used by any number of goroutines.

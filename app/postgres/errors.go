@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // classify turns an error of the driver into one that the domain knows. An error of the caller's own context stays that.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/listing"
-	"strata/app/telemetry"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/telemetry"
 )
 
 func TestDatabaseThatDoesNotAnswerIsUnavailable(t *testing.T) {

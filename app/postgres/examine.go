@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // The faults of a database that nobody but whoever runs it can mend. Each names the command.

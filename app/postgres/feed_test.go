@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
 )
 
 // startFeed runs a feed until the test ends, and returns its ledger after the first poll.

@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"strata/app/freshness"
-	"strata/app/listing"
-	"strata/app/telemetry"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/telemetry"
 )
 
 // CreateOnce implements listing.Store. The answer is kept in the transaction that creates the listing: there is one exactly if the listing was

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 func TestARequestThatIsSentOftenIsDoneOnce(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/listing"
-	"strata/app/telemetry"
-	"strata/deploy/local"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/deploy/local"
 )
 
 // stack starts the Postgres of all tests in this package when the first of them needs it: the workers of a fuzz test need none.

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"strata/app/telemetry"
+	"example.com/strata/app/telemetry"
 )
 
 type metrics struct {

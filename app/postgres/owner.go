@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // The faults that an owner's command finds before it has changed anything. Each names the command.

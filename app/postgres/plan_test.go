@@ -13,8 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/changelog"
-	"strata/app/listing"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/listing"
 )
 
 // planListings is how many listings the plans are tried with. A hundred thousand are enough for a planner to make every mistake; BenchmarkSearchOfAMillion

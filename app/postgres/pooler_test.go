@@ -12,9 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/listing"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
 )
 
 // pooler is the PgBouncer of all tests.

@@ -12,10 +12,10 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/listing"
-	"strata/app/telemetry"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
+	"example.com/strata/app/telemetry"
 )
 
 // query is a statement and what we call it in metrics and traces. Names are never read out of the SQL.

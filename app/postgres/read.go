@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // listingColumns are what scanListing reads, in its order.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // order is how the database sorts a page and goes on behind a row of it. Each order but that by rank has an index, with a city and without.

@@ -15,10 +15,10 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"example.com/strata/app/freshness"
 	"github.com/jackc/pgx/v5"
-	"strata/app/freshness"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // allSorts are the orders that every search can have.

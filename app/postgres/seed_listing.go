@@ -7,7 +7,7 @@ import (
 	"sort"
 	"time"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // seedUntil is when the youngest seeded listing may have been created. It is fixed, so that a seed always gives the same

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // fingerprint hashes every row that a seed makes.

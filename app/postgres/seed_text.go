@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // amenity is something a property has, and how its description mentions it.

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/sony/gobreaker/v2"
 
-	"strata/app/freshness"
-	"strata/app/listing"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
 )
 
 // What became of a read that the standby could answer.

@@ -12,10 +12,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/listing"
-	"strata/deploy/local"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
+	"example.com/strata/deploy/local"
 )
 
 // sharedStandby streams from the Postgres of all tests. Who pauses or kills it sees to it that it runs again.

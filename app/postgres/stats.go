@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 // CityStats implements listing.Store. This is the expensive question: each of the city's listings is fetched, and its active

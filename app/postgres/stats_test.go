@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 func TestStatisticsAreThoseOfTheActiveListings(t *testing.T) {

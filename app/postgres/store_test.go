@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sync/errgroup"
 
-	"strata/app/listing"
+	"example.com/strata/app/listing"
 )
 
 func TestListingIsStoredAsDraftedAndCompletedByTheDatabase(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"strata/app/freshness"
-	"strata/app/listing"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
 )
 
 // The property that caching rests on: if a write changes the result of a read, then a tag of the write is one that the read

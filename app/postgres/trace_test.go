@@ -13,8 +13,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
-	"strata/app/freshness"
-	"strata/app/listing"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
 )
 
 // traced makes the DB record its spans, and returns a context with a sampled span.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	"strata/app/changelog"
+	"example.com/strata/app/changelog"
 )
 
 //go:embed watch.sql

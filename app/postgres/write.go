@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"strata/app/changelog"
-	"strata/app/freshness"
-	"strata/app/listing"
+	"example.com/strata/app/changelog"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/listing"
 )
 
 // written is what a write says of one listing: how it was, how it is or was last, and the transaction.

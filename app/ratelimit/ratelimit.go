@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"strata/app/remote"
-	"strata/app/telemetry"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
 )
 
 // Window is the time that a quota is for: a client may ask for all of it at once, and it grows back evenly.

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"strata/app/remote"
-	"strata/app/telemetry"
-	"strata/deploy/local"
+	"example.com/strata/app/remote"
+	"example.com/strata/app/telemetry"
+	"example.com/strata/deploy/local"
 )
 
 var stack *local.Stack

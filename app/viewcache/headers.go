@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"time"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // headerCacheStatus is the name of the first line of a block, see appendBlock.

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"strata/app/cache"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/telemetry"
 )
 
 // sampled: one answer in so many is observed by the histograms. They show a distribution, and an observation of each hit would cost more than

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"time"
 
-	"strata/app/cache"
+	"example.com/strata/app/cache"
 )
 
 // LocalSeen is the name of the local in which somebody who will compare an answer with the truth leaves a *Seen before it is made.

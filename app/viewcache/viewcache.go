@@ -12,9 +12,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"strata/app/cache"
-	"strata/app/freshness"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/telemetry"
 )
 
 // Key names a view.

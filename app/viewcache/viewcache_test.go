@@ -15,9 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"strata/app/cache"
-	"strata/app/freshness"
-	"strata/app/telemetry"
+	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
+	"example.com/strata/app/telemetry"
 )
 
 // site is a server with one route behind the view cache, and a database of one transaction counter.

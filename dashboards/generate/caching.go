@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 // What the first screen asks of each strategy, over the time that is shown.

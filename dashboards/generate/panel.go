@@ -3,7 +3,7 @@ package main
 import (
 	"strings"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 // query is one expression of a panel and what its series are called.

@@ -1,6 +1,6 @@
 package main
 
-import "strata/strategies"
+import "example.com/strata/strategies"
 
 // The home board below its first screen: why the figures are what they are. The first two parts are open, the rest asks nothing until it is.
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 //go:embed page.html

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"strata/strategies"
+	"example.com/strata/strategies"
 )
 
 // shade is one colour on light and on dark ground.

@@ -1,6 +1,6 @@
 package report
 
-import "strata/strategies"
+import "example.com/strata/strategies"
 
 // Thresholds of judgement. Each is a choice; the page states those that a reader needs.
 const (

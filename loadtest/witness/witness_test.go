@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"strata/deploy/local"
+	"example.com/strata/deploy/local"
 )
 
 // schema is as much of the service's as a witness touches.

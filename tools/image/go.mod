@@ -1,4 +1,4 @@
-module strata/tools/image
+module example.com/strata/tools/image
 
 go 1.26.0
 

@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"strata/deploy/local"
+	"example.com/strata/deploy/local"
 )
 
 const (
