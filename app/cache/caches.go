@@ -28,6 +28,9 @@ func Open(cfg Config, ledger *freshness.Ledger) *Caches {
 // Close waits for what goes on behind requests: loads that outlive them.
 func (c *Caches) Close() { c.background.Wait() }
 
+// Clock returns the ledger's idea of the database's clock, by which as-of times are told to others.
+func (c *Caches) Clock() *freshness.Clock { return c.ledger.Clock() }
+
 // MaxLoads returns how many loads may run at once.
 func (c *Caches) MaxLoads() int { return c.cfg.MaxLoads }
 

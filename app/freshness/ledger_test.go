@@ -353,3 +353,63 @@ func BenchmarkJudge(b *testing.B) {
 		}
 	})
 }
+
+// While one transaction stays open every snapshot's Xmin lies behind it, and lists change often. Their entries must not be refused for changes
+// that they have seen, nor served without those that they have not.
+func TestOpenTransactionDoesNotKeepOftenChangedTagsFromBeingFresh(t *testing.T) {
+	l := NewLedger(Config{})
+	const open = XID(3)
+	poll(t, l, "3:4:3")
+	var before *Stamp
+	for x := XID(4); x < 1000; x++ {
+		entry := stampAt(t, fmt.Sprintf("3:%d:3", x), "hot") // just before the change
+		poll(t, l, fmt.Sprintf("3:%d:3", x+1), Change{XID: x, Tags: []string{"hot"}})
+		if got := l.Judge(entry, nil); got != Invalidated {
+			t.Fatalf("change %d: an entry that lacks it is %v", x, got)
+		}
+		if before != nil && l.Judge(before, nil) != Invalidated {
+			t.Fatalf("change %d: an entry that lacks earlier ones is not refused", x)
+		}
+		before = entry
+		if got := l.Judge(stampAt(t, fmt.Sprintf("3:%d:3", x+1), "hot"), nil); got != Fresh {
+			t.Fatalf("change %d: an entry that has seen all is %v", x, got)
+		}
+	}
+	entry := stampAt(t, "3:1000:3", "hot")
+	poll(t, l, "1001:1001:", Change{XID: open, Tags: []string{"hot"}})
+	if got := l.Judge(entry, nil); got != Invalidated {
+		t.Errorf("after the open one committed: %v, want Invalidated", got)
+	}
+}
+
+// Memory grows with tags, not with changes.
+func TestLedgerForgetsByTagHoweverOftenItChanged(t *testing.T) {
+	l := NewLedger(Config{})
+	for x := XID(3); x < 5000; x++ {
+		poll(t, l, fmt.Sprintf("%d:%d:", x+1, x+1), Change{XID: x, Tags: []string{"hot", fmt.Sprint("cold", x%10)}})
+	}
+	if len(l.aging) != 11 {
+		t.Errorf("%d places in the queue for 11 tags", len(l.aging))
+	}
+	if n := len(l.tags["hot"].recent); n > 2*exact {
+		t.Errorf("%d transactions are kept of one tag, want %d at most", n, 2*exact)
+	}
+	l.Apply(Poll{Began: time.Now(), Epoch: epoch, Snapshot: snap(t, "5000:5000:"), Floor: 5000})
+	l.Apply(Poll{Began: time.Now(), Epoch: epoch, Snapshot: snap(t, "5000:5000:"), Floor: 5000})
+	if n := l.Tags(); n != 0 {
+		t.Errorf("%d tags are left behind the floor", n)
+	}
+}
+
+func TestCommitIsReadAsItIsWritten(t *testing.T) {
+	for _, c := range []Commit{{}, {XID: 7}, {Epoch: 1, XID: 7}, {Epoch: 1<<64 - 1, XID: 1<<64 - 1}} {
+		if got, err := ParseCommit(c.String()); err != nil || got != c {
+			t.Errorf("%v: read as %v, %v", c, got, err)
+		}
+	}
+	for _, text := range []string{"", "x", "-1", "7-", "7-12", "7-000000000000000g", "7-0000000000000001-", " 7"} {
+		if c, err := ParseCommit(text); err == nil {
+			t.Errorf("%q was read as %v", text, c)
+		}
+	}
+}

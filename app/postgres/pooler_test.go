@@ -43,9 +43,9 @@ func TestEverythingWorksBehindAPoolerThatChangesSessions(t *testing.T) {
 	}
 	feed := changelog.NewFeed(changelog.Config{}, db.DialFeed, ledger, nil)
 	ctx, stop := context.WithCancel(t.Context())
-	fed := make(chan error, 1)
-	go func() { fed <- feed.Run(ctx) }()
-	defer func() { stop(); <-fed }()
+	var feeding sync.WaitGroup
+	feeding.Go(func() { _ = feed.Run(ctx) }) // nil, always
+	defer func() { stop(); feeding.Wait() }()
 
 	var all sync.WaitGroup
 	for w := range 8 {

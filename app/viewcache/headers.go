@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"example.com/strata/app/cache"
+	"example.com/strata/app/freshness"
 )
 
 // headerCacheStatus is the name of the first line of a block, see appendBlock.
@@ -96,12 +97,12 @@ func appendServerTiming(b []byte, result cache.Result) []byte {
 	return b
 }
 
-// appendAsOf writes the moment that the answer is as new as: UTC, RFC 3339, microseconds.
-func appendAsOf(b []byte, result cache.Result) []byte {
+// appendAsOf writes the moment that the answer is as new as, by the database's clock: UTC, RFC 3339, microseconds.
+func appendAsOf(b []byte, result cache.Result, clock *freshness.Clock) []byte {
 	if result.AsOfText != "" {
 		return append(b, result.AsOfText...)
 	}
-	return result.AsOf.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	return clock.Database(result.AsOf).UTC().AppendFormat(b, freshness.TimeFormat)
 }
 
 // ageOf returns how old an answer may be: since its as-of time, or since it was read where a strategy knows no better. It is negative if

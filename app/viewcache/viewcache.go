@@ -220,7 +220,7 @@ func (v *Views) describe(h *fasthttp.ResponseHeader, strategy cache.Strategy, vi
 	b = appendServerTiming(b, result)
 	if !result.AsOf.IsZero() {
 		b = append(b, lineAsOf...)
-		b = appendAsOf(b, result)
+		b = appendAsOf(b, result, v.layers.Clock())
 	}
 	if old := ageOf(result, trail); old >= 0 {
 		b = append(b, lineAge...)
