@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"example.com/strata/app/freshness"
@@ -43,6 +44,19 @@ func (c Config) withDefaults() Config {
 // Connect opens a connection to the primary and makes it call onNotification with the payload of each notification that it
 // receives. The feed closes it.
 type Connect func(ctx context.Context, onNotification func(payload string)) (*pgx.Conn, error)
+
+// Dialer returns a Connect that opens connections with these settings.
+func Dialer(settings *pgx.ConnConfig) Connect {
+	return func(ctx context.Context, onNotification func(payload string)) (*pgx.Conn, error) {
+		cc := settings.Copy()
+		cc.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { onNotification(n.Payload) }
+		conn, err := pgx.ConnectConfig(ctx, cc)
+		if err != nil {
+			return nil, fmt.Errorf("connecting to the database: %w", err)
+		}
+		return conn, nil
+	}
+}
 
 // Observer is told what a feed does, from the feed's goroutine.
 type Observer interface {

@@ -11,16 +11,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/strata/app/changelog"
 	"example.com/strata/app/freshness"
 	"example.com/strata/deploy/local"
 )
 
-// stack is the Postgres of all tests here; each has its own database in it.
+// stack is the Postgres and Redis of all tests here; each has its own database in it.
 var stack = sync.OnceValue(func() *local.Stack {
-	s, err := local.Start(context.Background(), local.Config{NoRedis: true, Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
+	s, err := local.Start(context.Background(), local.Config{Log: func(line string) { fmt.Fprintln(os.Stderr, line) }})
 	if err != nil {
 		panic(err) // no test can say anything without it
 	}
@@ -93,21 +92,11 @@ func (d *database) exec(t testing.TB, sql string, args ...any) {
 	}
 }
 
-// dial is the feed's way to the database.
-func (d *database) dial(ctx context.Context, onNotification func(string)) (*pgx.Conn, error) {
-	cc, err := pgx.ParseConfig(d.url)
-	if err != nil {
-		return nil, err
-	}
-	cc.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { onNotification(n.Payload) }
-	return pgx.ConnectConfig(ctx, cc)
-}
-
 // follow runs a feed until the test ends, and returns its ledger after the first poll.
 func (d *database) follow(t testing.TB, cfg changelog.Config, observer changelog.Observer) *freshness.Ledger {
 	t.Helper()
 	ledger := freshness.NewLedger(freshness.Config{})
-	feed := changelog.NewFeed(cfg, d.dial, ledger, observer)
+	feed := changelog.NewFeed(cfg, changelog.Dialer(d.owner.Config()), ledger, observer)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = feed.Run(ctx) }()

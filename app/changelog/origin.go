@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/strata/app/freshness"
 )
@@ -69,6 +70,21 @@ func (r *originRows) Next() bool {
 	}
 	return r.Rows.RawValues()[originColumns-1] != nil
 }
+
+// FieldDescriptions implements pgx.Rows.
+func (r *originRows) FieldDescriptions() []pgconn.FieldDescription {
+	all := r.Rows.FieldDescriptions()
+	return all[min(originColumns, len(all)):] // none where the query failed
+}
+
+// Values implements pgx.Rows.
+func (r *originRows) Values() ([]any, error) {
+	all, err := r.Rows.Values()
+	return all[min(originColumns, len(all)):], err
+}
+
+// RawValues implements pgx.Rows.
+func (r *originRows) RawValues() [][]byte { return r.Rows.RawValues()[originColumns:] }
 
 // Scan implements pgx.Rows.
 func (r *originRows) Scan(into ...any) error {
