@@ -18,17 +18,18 @@ import (
 
 // mayImport is who may import whom, of the packages of the service.
 var mayImport = map[string][]string{
-	"app/telemetry":   {},
-	"app/freshness":   {},
-	"app/cache":       {"app/freshness"},
-	"app/remote":      {},
-	"app/changelog":   {"app/freshness"},
-	"app/instruments": {"app/cache", "app/remote", "app/changelog", "app/freshness", "app/telemetry"}, // alone knows both what happens and what it is called outside
-	"app/listing":     {"app/cache", "app/freshness", "app/telemetry"},
-	"app/postgres":    {"app/listing", "app/changelog", "app/freshness", "app/telemetry"},
-	"app/ratelimit":   {"app/remote", "app/telemetry"},
-	"app/viewcache":   {"app/cache", "app/freshness", "app/telemetry"},
-	"app/httpapi":     {"app/listing", "app/viewcache", "app/ratelimit", "app/cache", "app/freshness", "app/telemetry"}, // the last but two for what a request asks of the caches
+	"app/telemetry":       {},
+	"app/freshness":       {},
+	"app/cache":           {"app/freshness"},
+	"app/remote":          {},
+	"app/changelog":       {"app/freshness"},
+	"app/instruments":     {"app/cache", "app/remote", "app/changelog", "app/freshness", "app/telemetry"}, // alone knows both what happens and what it is called outside
+	"app/listing":         {"app/cache", "app/freshness", "app/telemetry"},
+	"app/postgres":        {"app/listing", "app/changelog", "app/freshness", "app/telemetry"},
+	"app/ratelimit":       {"app/remote", "app/telemetry"},
+	"app/viewcache":       {"app/cache", "app/freshness", "app/telemetry"},
+	"app/httpapi":         {"app/listing", "app/viewcache", "app/ratelimit", "app/cache", "app/freshness", "app/telemetry"}, // the last but two for what a request asks of the caches
+	"app/examples/prices": {"app/cache", "app/remote", "app/changelog", "app/freshness"},                                    // the library alone, as anybody has it
 	"app": {
 		"app/telemetry", "app/freshness", "app/changelog", "app/cache", "app/listing", "app/postgres", "app/viewcache", "app/ratelimit", "app/httpapi",
 		"app/remote", "app/instruments",
@@ -43,7 +44,7 @@ var keepTo = map[string][]string{
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"app/telemetry"},
 	"github.com/redis/go-redis":                               {"app/remote"},
 	"github.com/maypok86/otter":                               {"app/cache"},
-	"github.com/jackc/pgx":                                    {"app/postgres", "app/changelog"},
+	"github.com/jackc/pgx":                                    {"app/postgres", "app/changelog", "app/examples/prices"},
 	"github.com/pressly/goose":                                {"app/postgres"},
 	"github.com/gofiber/fiber":                                {"app/viewcache", "app/httpapi"},
 	"github.com/valyala/fasthttp":                             {"app/viewcache", "app/httpapi"},
@@ -98,7 +99,7 @@ func TestTheTableWouldNoticeEachKindOfBreach(t *testing.T) {
 		"upwards":              {"app/freshness", "ledger.go", "example.com/strata/app/cache", "app/freshness must not import app/cache (in ledger.go): it may import nothing of ours"},
 		"sideways":             {"app/viewcache", "key.go", "example.com/strata/app/listing", "app/viewcache must not import app/listing (in key.go): it may import app/cache, app/freshness, app/telemetry of ours"},
 		"the test environment": {"app/cache", "redis.go", "example.com/strata/deploy/local", "app/cache must not import deploy/local (in redis.go): it may import app/freshness of ours"},
-		"library":              {"app/listing", "service.go", "github.com/jackc/pgx/v5/pgxpool", "app/listing must not import github.com/jackc/pgx/v5/pgxpool (in service.go): only app/postgres, app/changelog know github.com/jackc/pgx"},
+		"library":              {"app/listing", "service.go", "github.com/jackc/pgx/v5/pgxpool", "app/listing must not import github.com/jackc/pgx/v5/pgxpool (in service.go): only app/postgres, app/changelog, app/examples/prices know github.com/jackc/pgx"},
 		"library of two":       {"app/cache", "caches.go", "github.com/gofiber/fiber/v2", "app/cache must not import github.com/gofiber/fiber/v2 (in caches.go): only app/viewcache, app/httpapi know github.com/gofiber/fiber"},
 		"from outside":         {"loadtest/witness", "main.go", "example.com/strata/app/listing", "loadtest/witness must not import app/listing (in main.go): loadtest knows the service from outside only"},
 		"from outside's test":  {"dashboards", "contract_test.go", "example.com/strata/app/telemetry", "dashboards must not import app/telemetry (in contract_test.go): dashboards knows the service from outside only"},
