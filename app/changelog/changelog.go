@@ -1,5 +1,6 @@
-// Package changelog is a log of what changes in a PostgreSQL database, whoever changes it: its schema, reads that say under which
-// snapshot they ran, and the feed that tells a ledger of each committed change.
+// Package changelog is a log of what changes in a PostgreSQL database, whoever changes it: its
+// schema, reads that say under which snapshot they ran, and the feed that tells a ledger of each
+// committed change.
 package changelog
 
 import (
@@ -11,7 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Schema is the SQL that makes the log, its triggers and functions. It may be run again, by the role that owns them.
+// Schema is the SQL that makes the log, its triggers and functions. It may be run again, by the
+// role that owns them.
 //
 //go:embed schema.sql
 var Schema string
@@ -24,11 +26,13 @@ func Install(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Commit is SQL of the text of the freshness.Commit that the statement is a part of, for its RETURNING clause.
+// Commit is SQL of the text of the freshness.Commit that the statement is a part of, for its
+// RETURNING clause.
 const Commit = `(pg_current_xact_id()::text || coalesce('-' || lpad(to_hex(public.strata_epoch()), 16, '0'), ''))`
 
-// Prune removes rows of the log that are older than keep and returns how many there were. It raises the floor below which no
-// cached entry can be judged, so keep must exceed the longest life of one. Any number of replicas may call it.
+// Prune removes rows of the log that are older than keep and returns how many there were. It raises
+// the floor below which no cached entry can be judged, so keep must exceed the longest life of one.
+// Any number of replicas may call it.
 func Prune(ctx context.Context, conn *pgx.Conn, keep time.Duration) (removed int64, err error) {
 	if err := conn.QueryRow(ctx, `SELECT public.strata_prune($1)`, keep).Scan(&removed); err != nil {
 		return 0, fmt.Errorf("pruning the change log: %w", err)

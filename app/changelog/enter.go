@@ -9,10 +9,11 @@ import (
 	"example.com/strata/app/freshness"
 )
 
-// enter begins to follow an epoch: it looks whether changes are logged, reads back what was logged, and tells the ledger.
+// enter begins to follow an epoch: it looks whether changes are logged, reads back what was logged,
+// and tells the ledger.
 //
-// The look at what is watched stands between two polls of the same epoch. What is watched has its part in the epoch, so it was the
-// same all the time.
+// The look at what is watched stands between two polls of the same epoch. What is watched has its
+// part in the epoch, so it was the same all the time.
 func (f *Feed) enter(ctx context.Context, conn *pgx.Conn, epoch freshness.Epoch) error {
 	problems, err := Problems(ctx, conn)
 	if err != nil {
@@ -38,8 +39,9 @@ func (f *Feed) enter(ctx context.Context, conn *pgx.Conn, epoch freshness.Epoch)
 // pageOfHistory is how many rows are read back at once: some 2 MB.
 const pageOfHistory = 5000
 
-// readBack adds what was logged before and is visible in the look's snapshot, the latest first, up to MaxHistory rows. Where there
-// is more, the floor rises to what was read: an entry that is older cannot be judged.
+// readBack adds what was logged before and is visible in the look's snapshot, the latest first, up
+// to MaxHistory rows. Where there is more, the floor rises to what was read: an entry that is older
+// cannot be judged.
 func (f *Feed) readBack(ctx context.Context, conn *pgx.Conn, now *look) error {
 	const sql = `
 		SELECT xid::text, seq, tags, origin FROM public.change_log

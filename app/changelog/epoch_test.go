@@ -21,8 +21,8 @@ func (d *database) epoch(t testing.TB) (id *int64) {
 	return id
 }
 
-// After a crash the server gives out again the ids of transactions whose records were not yet on the disk. An entry that has seen such an id
-// would never be refused for its new change.
+// After a crash the server gives out again the ids of transactions whose records were not yet on
+// the disk. An entry that has seen such an id would never be refused for its new change.
 func TestCrashEndsTheEpoch(t *testing.T) {
 	d := newDatabase(t)
 	ledger := d.follow(t, changelog.Config{}, nil)
@@ -78,7 +78,8 @@ func TestCopyOfADatabaseHasNoEpochOfItsOwn(t *testing.T) {
 	}
 }
 
-// A log that a dump of another server brought along may hold ids of the future, and a floor above all that there is.
+// A log that a dump of another server brought along may hold ids of the future, and a floor above
+// all that there is.
 func TestLogOfAnotherServerDoesNotOutliveTheNextEpoch(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(t, `INSERT INTO change_log (xid, tags) VALUES ('9000000000', '{price:1}'); UPDATE change_floor SET xid = '8000000000'`)
@@ -89,7 +90,8 @@ func TestLogOfAnotherServerDoesNotOutliveTheNextEpoch(t *testing.T) {
 	}
 }
 
-// A machine that is put back to an earlier moment, memory and all, has a valid epoch, and gives ids out again.
+// A machine that is put back to an earlier moment, memory and all, has a valid epoch, and gives ids
+// out again.
 func TestTransactionIdsThatGoBackBeginAnEpoch(t *testing.T) {
 	d := newDatabase(t)
 	future := d.follow(t, changelog.Config{}, nil)
@@ -102,7 +104,8 @@ func TestTransactionIdsThatGoBackBeginAnEpoch(t *testing.T) {
 	eventually(t, "the entry is refused", func() bool { return !usable(ledger, entry) })
 }
 
-// A replica that starts on a busy database reads back the latest changes only. Older entries cannot be judged then.
+// A replica that starts on a busy database reads back the latest changes only. Older entries cannot
+// be judged then.
 func TestStartReadsBackNoMoreThanItMay(t *testing.T) {
 	d := newDatabase(t)
 	whole := d.follow(t, changelog.Config{}, nil)

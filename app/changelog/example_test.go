@@ -16,7 +16,8 @@ import (
 
 type price struct{ ID, Amount int64 }
 
-// A table of one's own, cached in process and in Redis, and never told of a change but by the database.
+// A table of one's own, cached in process and in Redis, and never told of a change but by the
+// database.
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -48,7 +49,8 @@ func Example() {
 	})
 	fmt.Println(must(prices.Get(ctx, 42)).Amount)
 
-	// Somebody writes who knows nothing of caches. Whoever has seen the write waits for the ledger to know it.
+	// Somebody writes who knows nothing of caches. Whoever has seen the write waits for the ledger
+	// to know it.
 	var text string
 	check(pool.QueryRow(ctx, `UPDATE prices SET amount = 101 RETURNING `+changelog.Commit).Scan(&text))
 	ledger.Await(ctx, must(freshness.ParseCommit(text)))

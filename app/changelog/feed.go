@@ -41,8 +41,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Connect opens a connection to the primary and makes it call onNotification with the payload of each notification that it
-// receives. The feed closes it.
+// Connect opens a connection to the primary and makes it call onNotification with the payload of
+// each notification that it receives. The feed closes it.
 type Connect func(ctx context.Context, onNotification func(payload string)) (*pgx.Conn, error)
 
 // Dialer returns a Connect that opens connections with these settings.
@@ -83,8 +83,9 @@ type Change struct {
 	Lag    time.Duration // since it was logged, by the database's clock
 }
 
-// Feed reads the change log into a ledger. A poll is the difference of two snapshots: it brings every row that became visible
-// since the poll before, whatever the order of commits, once, and waits for nobody.
+// Feed reads the change log into a ledger. A poll is the difference of two snapshots: it brings
+// every row that became visible since the poll before, whatever the order of commits, once, and
+// waits for nobody.
 type Feed struct {
 	cfg      Config
 	connect  Connect
@@ -105,8 +106,8 @@ func NewFeed(cfg Config, connect Connect, ledger *freshness.Ledger, observer Obs
 	return &Feed{cfg: cfg.withDefaults(), connect: connect, ledger: ledger, observer: observer}
 }
 
-// Run feeds the ledger until ctx ends. It survives the loss of its connection: the next poll continues from the snapshot of the
-// last, so nothing is missed, only late. It returns nil.
+// Run feeds the ledger until ctx ends. It survives the loss of its connection: the next poll
+// continues from the snapshot of the last, so nothing is missed, only late. It returns nil.
 func (f *Feed) Run(ctx context.Context) error {
 	var both errgroup.Group
 	both.Go(func() error { f.prune(ctx); return nil })
@@ -157,7 +158,8 @@ func (f *Feed) follow(ctx context.Context) error {
 	}
 }
 
-// wait returns when a commit notifies, when somebody wants a poll, or when Interval has passed since the last one began.
+// wait returns when a commit notifies, when somebody wants a poll, or when Interval has passed
+// since the last one began.
 func (f *Feed) wait(ctx context.Context, conn *pgx.Conn, began time.Time) error {
 	waiting, cancel := context.WithDeadline(ctx, began.Add(f.cfg.Interval))
 	defer cancel()

@@ -10,14 +10,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// probePrefix begins the payload of a notification that a feed sends to itself, and which wakes nobody.
+// probePrefix begins the payload of a notification that a feed sends to itself, and which wakes
+// nobody.
 const probePrefix = "probe:"
 
-// probeWithin is how long the feed's own notification may take before the feed says that it hears nothing.
+// probeWithin is how long the feed's own notification may take before the feed says that it hears
+// nothing.
 const probeWithin = time.Second
 
-// listener hears the notifications of one connection. Behind a pooler there may be none: LISTEN belongs to a session, and there
-// each statement may have another. So the feed sends itself one, and says whether it came.
+// listener hears the notifications of one connection. Behind a pooler there may be none: LISTEN
+// belongs to a session, and there each statement may have another. So the feed sends itself one,
+// and says whether it came.
 type listener struct {
 	probe    string
 	sent     time.Time

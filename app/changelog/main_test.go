@@ -68,7 +68,8 @@ func (d *database) connect(t testing.TB) {
 	t.Cleanup(func() { conn.Close(context.Background()) })
 }
 
-// loader is the database as somebody writes to it whose session calls no triggers but those for replication.
+// loader is the database as somebody writes to it whose session calls no triggers but those for
+// replication.
 func (d *database) loader(t testing.TB) *database {
 	t.Helper()
 	cc, err := pgx.ParseConfig(stack().SuperuserURL)

@@ -7,8 +7,8 @@ import (
 	"example.com/strata/app/freshness"
 )
 
-// Origin says under which snapshot a statement ran, in which epoch, and on what kind of server. It comes with the rows of the very
-// statement, and a statement has one snapshot for everything in it.
+// Origin says under which snapshot a statement ran, in which epoch, and on what kind of server. It
+// comes with the rows of the very statement, and a statement has one snapshot for everything in it.
 type Origin struct {
 	Listed []string // what the tags that were given to Wrap said
 
@@ -19,9 +19,9 @@ type Origin struct {
 
 const originColumns = 5 // that Wrap puts before the query's own
 
-// Wrap returns sql with the origin before each row, and with one row, of nothing else, if the query has none. tags is SQL of an
-// array of text that the result depends on, evaluated in the same statement; it may be empty. A left join of one row is a nested
-// loop and keeps the query's order.
+// Wrap returns sql with the origin before each row, and with one row, of nothing else, if the query
+// has none. tags is SQL of an array of text that the result depends on, evaluated in the same
+// statement; it may be empty. A left join of one row is a nested loop and keeps the query's order.
 func (o *Origin) Wrap(sql, tags string) string {
 	if tags == "" {
 		tags = `NULL::text[]`
@@ -30,11 +30,13 @@ func (o *Origin) Wrap(sql, tags string) string {
 		FROM (VALUES (true)) AS always LEFT JOIN (SELECT true AS present, answer.* FROM (` + sql + `) AS answer) AS found ON true`
 }
 
-// Rows returns the rows of a wrapped query as the query itself would have them, and fills the origin when the first is read.
+// Rows returns the rows of a wrapped query as the query itself would have them, and fills the
+// origin when the first is read.
 func (o *Origin) Rows(rows pgx.Rows) pgx.Rows { return &originRows{Rows: rows, origin: o} }
 
-// Stamp returns what a value is worth that was made of the rows and depends on tags. It is not known where the server had no
-// valid epoch. It returns an error for a snapshot that cannot be read.
+// Stamp returns what a value is worth that was made of the rows and depends on tags. It is not
+// known where the server had no valid epoch. It returns an error for a snapshot that cannot be
+// read.
 func (o *Origin) Stamp(tags ...string) (freshness.Stamp, error) {
 	if o.epoch == nil {
 		return freshness.Stamp{}, nil

@@ -17,9 +17,10 @@ type look struct {
 	standby bool
 }
 
-// pollSQL asks what became visible since a snapshot of which $1 is Xmax and $2 the transactions that were running. Each of the two
-// comes off the index, so that an open transaction does not make the feed read all that was logged since it began. There is one
-// row at least. Everything in a statement has one snapshot, the catalog's rows included.
+// pollSQL asks what became visible since a snapshot of which $1 is Xmax and $2 the transactions
+// that were running. Each of the two comes off the index, so that an open transaction does not make
+// the feed read all that was logged since it began. There is one row at least. Everything in a
+// statement has one snapshot, the catalog's rows included.
 const pollSQL = `
 	WITH now AS MATERIALIZED (
 		SELECT pg_current_snapshot()::text AS snapshot, public.strata_watched_epoch() AS epoch, pg_is_in_recovery() AS standby,
@@ -36,7 +37,8 @@ const pollSQL = `
 // nothing is Xmax of a snapshot that no transaction can lie behind.
 const nothing = "18446744073709551615"
 
-// look asks what became visible since a snapshot; since nothing was read, no changes: what there is then is read back in pages.
+// look asks what became visible since a snapshot; since nothing was read, no changes: what there is
+// then is read back in pages.
 func (f *Feed) look(ctx context.Context, conn *pgx.Conn) (*look, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer cancel()
@@ -97,8 +99,9 @@ func (l *look) read(rows pgx.Rows) (err error) {
 	return err
 }
 
-// poll asks what became visible since the poll before, and tells the ledger. Where no epoch is valid, or transaction ids went
-// back, it begins one: the answer says nothing then. It returns true where the next poll should follow at once.
+// poll asks what became visible since the poll before, and tells the ledger. Where no epoch is
+// valid, or transaction ids went back, it begins one: the answer says nothing then. It returns true
+// where the next poll should follow at once.
 func (f *Feed) poll(ctx context.Context, conn *pgx.Conn) (again bool, err error) {
 	now, err := f.look(ctx, conn)
 	if err != nil {

@@ -1,6 +1,6 @@
--- The change log: what was changed, written by triggers in the transaction that changes it. Whoever reads it by the difference of
--- two snapshots learns of every committed change exactly once. This file may be run again: it leaves what is there, and replaces
--- functions. It needs PostgreSQL 13.
+-- The change log: what was changed, written by triggers in the transaction that changes it. Whoever
+-- reads it by the difference of two snapshots learns of every committed change exactly once. This
+-- file may be run again: it leaves what is there, and replaces functions. It needs PostgreSQL 13.
 
 -- One row for each statement that changed something.
 CREATE TABLE IF NOT EXISTS public.change_log (
@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS public.change_log (
     logged_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (xid, seq) -- found by xid; every index is paid for by every write
 ) WITH (
-    -- Rows are appended at one end and pruned at the other: clean up often, while the pages are still in memory.
+    -- Rows are appended at one end and pruned at the other: clean up often, while the pages are
+    -- still in memory.
     autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_vacuum_insert_scale_factor = 0.05,
     autovacuum_analyze_scale_factor = 0.05
@@ -26,10 +27,11 @@ CREATE TABLE IF NOT EXISTS public.change_floor (
 );
 INSERT INTO public.change_floor (xid) VALUES ('0') ON CONFLICT DO NOTHING;
 
--- The epoch names one line of history in which no transaction id is given out twice and no change goes unlogged. PostgreSQL
--- empties an unlogged table when it recovers from a crash, and a standby has none, so one that is promoted begins without. The
--- start of the server tells a data directory that was stopped, copied and put back; the database's oid a copy of the database;
--- the shape a trigger that was switched off, or a table put in another's place.
+-- The epoch names one line of history in which no transaction id is given out twice and no change
+-- goes unlogged. PostgreSQL empties an unlogged table when it recovers from a crash, and a standby
+-- has none, so one that is promoted begins without. The start of the server tells a data directory
+-- that was stopped, copied and put back; the database's oid a copy of the database; the shape a
+-- trigger that was switched off, or a table put in another's place.
 CREATE UNLOGGED TABLE IF NOT EXISTS public.change_epoch (
     single   boolean PRIMARY KEY DEFAULT true CHECK (single),
     id       bigint NOT NULL,
@@ -44,16 +46,18 @@ CREATE TABLE IF NOT EXISTS public.change_epoch_copy (
     id     bigint NOT NULL
 );
 
--- The tables whose changes are to be logged, and by which triggers. How a trigger is to be enabled stands behind its name, as
--- pg_trigger.tgenabled has it: O in ordinary sessions, R where replication applies rows, A in both.
+-- The tables whose changes are to be logged, and by which triggers. How a trigger is to be enabled
+-- stands behind its name, as pg_trigger.tgenabled has it: O in ordinary sessions, R where
+-- replication applies rows, A in both.
 CREATE TABLE IF NOT EXISTS public.change_watch (
     relation text PRIMARY KEY, -- with its schema
     triggers text[] NOT NULL,  -- such as log_insert=O
     mend     text NOT NULL     -- SQL that puts them right
 );
 
--- strata_epoch returns the id of the present epoch, or nothing if none is valid. Whoever reads asks for it in the statement that
--- reads: behind a pooler a connection does not break when the server behind it changes.
+-- strata_epoch returns the id of the present epoch, or nothing if none is valid. Whoever reads asks
+-- for it in the statement that reads: behind a pooler a connection does not break when the server
+-- behind it changes.
 CREATE OR REPLACE FUNCTION public.strata_epoch() RETURNS bigint
     LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 BEGIN
@@ -67,9 +71,10 @@ BEGIN
 END
 $$;
 
--- strata_shape is a hash of everything on which it depends that changes of the watched tables are logged: which table has the
--- name, its file, whether it is part of a family of tables, its triggers with their state, and when they or their functions
--- were last changed. A change that is taken back leaves another hash than before.
+-- strata_shape is a hash of everything on which it depends that changes of the watched tables are
+-- logged: which table has the name, its file, whether it is part of a family of tables, its
+-- triggers with their state, and when they or their functions were last changed. A change that is
+-- taken back leaves another hash than before.
 CREATE OR REPLACE FUNCTION public.strata_shape() RETURNS bigint
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -86,7 +91,8 @@ BEGIN
 END
 $$;
 
--- strata_watched_epoch is strata_epoch for whoever reads the log: it returns nothing if the shape is not that of the epoch.
+-- strata_watched_epoch is strata_epoch for whoever reads the log: it returns nothing if the shape
+-- is not that of the epoch.
 CREATE OR REPLACE FUNCTION public.strata_watched_epoch() RETURNS bigint
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -97,9 +103,10 @@ BEGIN
 END
 $$;
 
--- strata_begin_epoch begins an epoch, unless there is a valid one other than that which the caller refuses. What was logged before
--- is visible in whatever is read in the new one, but for what is still running: the floor rises to that. Rows that seem to come
--- from the future, as a dump of another server brings them, go.
+-- strata_begin_epoch begins an epoch, unless there is a valid one other than that which the caller
+-- refuses. What was logged before is visible in whatever is read in the new one, but for what is
+-- still running: the floor rises to that. Rows that seem to come from the future, as a dump of
+-- another server brings them, go.
 CREATE OR REPLACE FUNCTION public.strata_begin_epoch(refused bigint DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -123,7 +130,8 @@ BEGIN
 END
 $$;
 
--- strata_watch_problems lists what keeps changes of watched tables from being logged, with the SQL that mends it.
+-- strata_watch_problems lists what keeps changes of watched tables from being logged, with the SQL
+-- that mends it.
 CREATE OR REPLACE FUNCTION public.strata_watch_problems() RETURNS TABLE (relation text, problem text, mend text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH watched AS (
@@ -153,9 +161,9 @@ CREATE OR REPLACE FUNCTION public.strata_watch_problems() RETURNS TABLE (relatio
     WHERE w.oid IS NOT NULL AND t.tgenabled IS DISTINCT FROM w.enabled::"char"
 $$;
 
--- strata_notify wakes the feeds when the transaction commits. A session that changes a great deal can switch it off with
--- SET strata.notify = off, and one that prepares transactions must: PREPARE TRANSACTION refuses those that notify. Feeds look at the
--- log by themselves before long.
+-- strata_notify wakes the feeds when the transaction commits. A session that changes a great deal
+-- can switch it off with SET strata.notify = off, and one that prepares transactions must: PREPARE
+-- TRANSACTION refuses those that notify. Feeds look at the log by themselves before long.
 CREATE OR REPLACE FUNCTION public.strata_notify() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -175,8 +183,8 @@ BEGIN
 END
 $$;
 
--- strata_log_row logs a change of one row, where triggers are called for each. Statements have no end there, so after some 500 rows
--- of a transaction, '*' stands for all that follow.
+-- strata_log_row logs a change of one row, where triggers are called for each. Statements have no
+-- end there, so after some 500 rows of a transaction, '*' stands for all that follow.
 CREATE OR REPLACE FUNCTION public.strata_log_row(touched text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -197,9 +205,10 @@ BEGIN
 END
 $$;
 
--- strata_prune removes rows of the log that are older than keep, raises the floor to just above the largest transaction
--- among them, and returns how many there were. It leaves alone what a running transaction could still add to or miss.
--- Only one session prunes at a time; for the others there is nothing to do.
+-- strata_prune removes rows of the log that are older than keep, raises the floor to just above the
+-- largest transaction among them, and returns how many there were. It leaves alone what a running
+-- transaction could still add to or miss. Only one session prunes at a time; for the others there
+-- is nothing to do.
 CREATE OR REPLACE FUNCTION public.strata_prune(keep interval) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -225,9 +234,10 @@ BEGIN
 END
 $$;
 
--- strata_watch sees to it that changes of a table are logged, by anybody, from the end of this transaction on. Each tag is text with
--- columns in braces, such as 'price:{id}' or 'city:{city}': a row that changes from one value to another touches the tags of both.
--- Of a statement that touches more than 500 tags, '*' is logged. It may be called again with other tags.
+-- strata_watch sees to it that changes of a table are logged, by anybody, from the end of this
+-- transaction on. Each tag is text with columns in braces, such as 'price:{id}' or 'city:{city}': a
+-- row that changes from one value to another touches the tags of both. Of a statement that touches
+-- more than 500 tags, '*' is logged. It may be called again with other tags.
 CREATE OR REPLACE FUNCTION public.strata_watch(watched regclass, VARIADIC tags text[]) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -307,8 +317,9 @@ BEGIN
 END
 $$;
 
--- strata_put_triggers puts the triggers on a table that log what is done to it: by statement in ordinary sessions, and by row where
--- replication applies rows, which calls no triggers of statements.
+-- strata_put_triggers puts the triggers on a table that log what is done to it: by statement in
+-- ordinary sessions, and by row where replication applies rows, which calls no triggers of
+-- statements.
 CREATE OR REPLACE FUNCTION public.strata_put_triggers(watched regclass, logger text, of_row text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -331,7 +342,8 @@ BEGIN
 END
 $$;
 
--- strata_grant lets a role read what the log says, begin epochs and prune: what a service needs beside its own tables.
+-- strata_grant lets a role read what the log says, begin epochs and prune: what a service needs
+-- beside its own tables.
 CREATE OR REPLACE FUNCTION public.strata_grant(reader regrole) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -9,8 +9,9 @@ import (
 	"example.com/strata/app/freshness"
 )
 
-// Whatever keeps changes from being logged is noticed before an as-of time is claimed that does not hold: the caches are blind until it is
-// mended, and what they kept before is refused for good, since nobody knows what changed meanwhile.
+// Whatever keeps changes from being logged is noticed before an as-of time is claimed that does not
+// hold: the caches are blind until it is mended, and what they kept before is refused for good,
+// since nobody knows what changed meanwhile.
 func TestWhatKeepsChangesFromBeingLoggedBlindsTheCachesUntilItIsMended(t *testing.T) {
 	const update = `UPDATE prices SET amount = amount + 1`
 	for name, tt := range map[string]struct{ break_, mend string }{
@@ -84,7 +85,8 @@ func TestChangeBetweenSwitchingTriggersOffAndOnAgainIsNoticed(t *testing.T) {
 	}
 }
 
-// Where replication applies rows, PostgreSQL calls no triggers of statements; so it is for loaders that say so.
+// Where replication applies rows, PostgreSQL calls no triggers of statements; so it is for loaders
+// that say so.
 func TestRowsThatReplicationAppliesAreLoggedAndManyOfThemCoarsely(t *testing.T) {
 	d := newDatabase(t)
 	ledger := d.follow(t, changelog.Config{}, nil)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A machine whose clock runs an hour ahead of the database's must not promise what has not happened yet.
+// A machine whose clock runs an hour ahead of the database's must not promise what has not happened
+// yet.
 func TestAsOfIsToldByTheDatabasesClockAndNeverLaterThanThat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ahead = time.Hour

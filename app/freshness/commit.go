@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// Commit names a committed transaction. An id alone does not: after a crash, a restore or a promotion the same id may be given
-// out again, so the epoch says in which line of history it was. An epoch of zero is unknown.
+// Commit names a committed transaction. An id alone does not: after a crash, a restore or a
+// promotion the same id may be given out again, so the epoch says in which line of history it was.
+// An epoch of zero is unknown.
 type Commit struct {
 	Epoch Epoch
 	XID   XID
 }
 
-// String is the commit as ParseCommit reads it: the id in decimal and, if the epoch is known, a dash and the epoch in 16
-// hexadecimal digits.
+// String is the commit as ParseCommit reads it: the id in decimal and, if the epoch is known, a
+// dash and the epoch in 16 hexadecimal digits.
 func (c Commit) String() string {
 	if c.Epoch == 0 {
 		return c.XID.String()

@@ -2,19 +2,20 @@ package freshness
 
 import "slices"
 
-// exact is how many transactions of a tag are kept one by one at least; twice as many at most. What lies further back is
-// remembered as a whole.
+// exact is how many transactions of a tag are kept one by one at least; twice as many at most. What
+// lies further back is remembered as a whole.
 const exact = 64
 
-// history is what a ledger knows of one tag. It must keep every recent transaction, not just the largest: a lower one can
-// commit later.
+// history is what a ledger knows of one tag. It must keep every recent transaction, not just the
+// largest: a lower one can commit later.
 type history struct {
 	recent []XID // ascending
 	last   XID   // the largest there ever was
 
-	// Of those no longer kept one by one: the largest, and a snapshot that sees them all. A stamp sees them if its Xmin lies
-	// behind the former or it covers the latter. The former alone would refuse everything that is read while some old
-	// transaction stays open, the latter alone what was read before the ledger looked.
+	// Of those no longer kept one by one: the largest, and a snapshot that sees them all. A stamp
+	// sees them if its Xmin lies behind the former or it covers the latter. The former alone would
+	// refuse everything that is read while some old transaction stays open, the latter alone what
+	// was read before the ledger looked.
 	dropped XID
 	behind  *Snapshot
 
@@ -57,7 +58,8 @@ func (h *history) drop(now *Snapshot) {
 
 func (h *history) largest() XID { return h.last }
 
-// visibleIn reports whether every transaction of the tag is visible. A nil history is a tag that never changed.
+// visibleIn reports whether every transaction of the tag is visible. A nil history is a tag that
+// never changed.
 func (h *history) visibleIn(s Snapshot) bool {
 	if h == nil {
 		return true

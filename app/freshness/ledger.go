@@ -15,7 +15,8 @@ const (
 	Fresh Verdict = iota + 1
 	// Invalidated: a known change of one of its tags is not visible in the snapshot.
 	Invalidated
-	// Unjudged: the ledger cannot tell. It has not started, the stamp is of another epoch, or it is older than the ledger's floor.
+	// Unjudged: the ledger cannot tell. It has not started, the stamp is of another epoch, or it is
+	// older than the ledger's floor.
 	Unjudged
 )
 
@@ -55,7 +56,8 @@ const (
 	ResetFull  Reset = "full"  // more than Config.MaxTags tags
 )
 
-// AsOf is a moment of the past that a ledger vouches for: every transaction that committed before Time is in it.
+// AsOf is a moment of the past that a ledger vouches for: every transaction that committed before
+// Time is in it.
 type AsOf struct {
 	Time     time.Time // by this process's clock; zero before the first poll
 	Epoch    Epoch
@@ -70,10 +72,11 @@ func (a *AsOf) Knows(c Commit) bool {
 	return c.Epoch != 0 && c.Epoch == a.Epoch && a.Snapshot.Sees(c.XID)
 }
 
-// Ledger knows which transactions touched each tag. It is filled by one feed and asked by every cache of the process,
-// from any goroutine.
+// Ledger knows which transactions touched each tag. It is filled by one feed and asked by every
+// cache of the process, from any goroutine.
 //
-// The fast path: seq grows with every change, so an entry that was found fresh at the present seq still is. It costs one atomic load.
+// The fast path: seq grows with every change, so an entry that was found fresh at the present seq
+// still is. It costs one atomic load.
 type Ledger struct {
 	cfg  Config
 	seq  atomic.Uint64
@@ -113,24 +116,26 @@ func NewLedger(cfg Config) *Ledger {
 	return l
 }
 
-// AsOf returns what the ledger vouches for. Whoever serves an entry with this claim must load it before judging the entry.
-// The result is shared and must not be changed.
+// AsOf returns what the ledger vouches for. Whoever serves an entry with this claim must load it
+// before judging the entry. The result is shared and must not be changed.
 func (l *Ledger) AsOf() *AsOf { return l.asOf.Load() }
 
 // Clock returns the ledger's idea of the database's clock.
 func (l *Ledger) Clock() *Clock { return &l.clock }
 
-// Horizon returns what the ledger vouches for, how long ago that was, and whether it is blind: whether its verdicts bound no
-// entry's age, because it has heard nothing for so long, or because changes may go unlogged. Like AsOf it must be asked before
-// judging. It reads this process's clock once.
+// Horizon returns what the ledger vouches for, how long ago that was, and whether it is blind:
+// whether its verdicts bound no entry's age, because it has heard nothing for so long, or because
+// changes may go unlogged. Like AsOf it must be asked before judging. It reads this process's clock
+// once.
 func (l *Ledger) Horizon() (asOf *AsOf, age time.Duration, blind bool) {
 	asOf = l.asOf.Load()
 	age = time.Since(asOf.Time)
 	return asOf, age, asOf.blind || age > l.cfg.BlindAfter
 }
 
-// Judge says whether a value with this stamp is still true, as far as the ledger knows. If seen is not nil it is the
-// entry's memory of the last verdict: it makes the next Judge of an untouched ledger free, and belongs to this ledger alone.
+// Judge says whether a value with this stamp is still true, as far as the ledger knows. If seen is
+// not nil it is the entry's memory of the last verdict: it makes the next Judge of an untouched
+// ledger free, and belongs to this ledger alone.
 func (l *Ledger) Judge(stamp *Stamp, seen *atomic.Uint64) Verdict {
 	seq := l.seq.Load() // before looking, so that a change that comes in between is looked at next time
 	if seen != nil && seen.Load() == seq {
@@ -160,8 +165,8 @@ func (l *Ledger) judge(stamp *Stamp) Verdict {
 	return Fresh
 }
 
-// Apply adds what a poll brought, and says whether the ledger had to forget what it knew before. Only the feed calls it,
-// one poll after the other.
+// Apply adds what a poll brought, and says whether the ledger had to forget what it knew before.
+// Only the feed calls it, one poll after the other.
 func (l *Ledger) Apply(p Poll) Reset {
 	l.clock.Observe(p.Began, p.Ended, p.Database)
 	reset := l.record(&p)
@@ -216,9 +221,10 @@ func (l *Ledger) forgetAll() {
 	l.aging = nil
 }
 
-// forgetBelowFloor drops the tags that no verdict needs any more: a transaction below the floor is visible in every stamp that
-// can be judged. A tag that has changed since it was queued goes to the end, so the queue is as long as there are tags, however
-// often they change. A few at a time, because readers wait meanwhile.
+// forgetBelowFloor drops the tags that no verdict needs any more: a transaction below the floor is
+// visible in every stamp that can be judged. A tag that has changed since it was queued goes to the
+// end, so the queue is as long as there are tags, however often they change. A few at a time,
+// because readers wait meanwhile.
 func (l *Ledger) forgetBelowFloor() {
 	const atOnce = 2000 // well under a millisecond
 	for range min(atOnce, len(l.aging)) {
@@ -235,13 +241,14 @@ func (l *Ledger) forgetBelowFloor() {
 	}
 }
 
-// Covers reports whether the ledger knows of a commit, so that its verdicts take it into account. Of a commit whose epoch is
-// not known it never is sure.
+// Covers reports whether the ledger knows of a commit, so that its verdicts take it into account.
+// Of a commit whose epoch is not known it never is sure.
 func (l *Ledger) Covers(c Commit) bool { return l.asOf.Load().Knows(c) }
 
-// Await returns true as soon as the ledger covers commit c, or holds everything that had committed before the call:
-// then c, if it is that of an acknowledged write, is among it, and if somebody made it up, there is nothing to wait for.
-// It asks the feed for a poll rather than wait for the next. It returns false when ctx ends first.
+// Await returns true as soon as the ledger covers commit c, or holds everything that had committed
+// before the call: then c, if it is that of an acknowledged write, is among it, and if somebody
+// made it up, there is nothing to wait for. It asks the feed for a poll rather than wait for the
+// next. It returns false when ctx ends first.
 func (l *Ledger) Await(ctx context.Context, c Commit) bool {
 	called := time.Now()
 	for {

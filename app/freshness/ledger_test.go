@@ -118,7 +118,8 @@ func TestNewEpochRefusesEntriesOfTheOldOne(t *testing.T) {
 	poll(t, l, "20:20:")
 	entry, seen := stampAt(t, "20:20:", "a"), new(atomic.Uint64)
 	l.Judge(entry, seen)
-	// The new primary had not got as far: it gives transaction ids out again that the entry has seen.
+	// The new primary had not got as far: it gives transaction ids out again that the entry has
+	// seen.
 	reset := l.Apply(Poll{Began: time.Now(), Epoch: 2, Snapshot: snap(t, "15:15:")})
 	if reset != ResetEpoch {
 		t.Errorf("Apply = %q, want %q", reset, ResetEpoch)
@@ -246,7 +247,8 @@ func (w *world) snapshot() Snapshot {
 	return s
 }
 
-// judgeAgainstHistory runs random histories and compares each verdict of judge with what really happened. It returns the first wrong Fresh.
+// judgeAgainstHistory runs random histories and compares each verdict of judge with what really
+// happened. It returns the first wrong Fresh.
 func judgeAgainstHistory(t *rapid.T, judge func(l *Ledger, s *Stamp) Verdict) (wrong string) {
 	tags := []string{"a", "b", "c"}
 	w := &world{next: 3, touched: make(map[XID][]string)}
@@ -315,8 +317,9 @@ func TestLedgerAgreesWithHistory(t *testing.T) {
 	})
 }
 
-// The negative control: the same histories find the ledger that keeps only the largest transaction of a tag. A history that does is
-// rare (an older transaction must outlive a younger one of the same tag, with a stamp between), so the search goes on until there is one.
+// The negative control: the same histories find the ledger that keeps only the largest transaction
+// of a tag. A history that does is rare (an older transaction must outlive a younger one of the
+// same tag, with a stamp between), so the search goes on until there is one.
 func TestHistoryFindsALedgerThatKeepsTheLargestTransactionOnly(t *testing.T) {
 	largestOnly := func(l *Ledger, s *Stamp) Verdict {
 		if h := l.tags[s.Tags[0]]; h != nil && !s.Snapshot.Sees(h.largest()) {
@@ -354,8 +357,9 @@ func BenchmarkJudge(b *testing.B) {
 	})
 }
 
-// While one transaction stays open every snapshot's Xmin lies behind it, and lists change often. Their entries must not be refused for changes
-// that they have seen, nor served without those that they have not.
+// While one transaction stays open every snapshot's Xmin lies behind it, and lists change often.
+// Their entries must not be refused for changes that they have seen, nor served without those that
+// they have not.
 func TestOpenTransactionDoesNotKeepOftenChangedTagsFromBeingFresh(t *testing.T) {
 	l := NewLedger(Config{})
 	const open = XID(3)

@@ -34,7 +34,8 @@ type Snapshot struct {
 	InProgress []XID // those between that were running, ascending; nobody may change it
 }
 
-// ParseSnapshot reads the form "xmin:xmax:a,b,c" of pg_current_snapshot()::text. It returns ErrSnapshot for anything else.
+// ParseSnapshot reads the form "xmin:xmax:a,b,c" of pg_current_snapshot()::text. It returns
+// ErrSnapshot for anything else.
 func ParseSnapshot(text string) (Snapshot, error) {
 	xmin, rest, ok := strings.Cut(text, ":")
 	xmax, list, ok2 := strings.Cut(rest, ":")
@@ -90,8 +91,8 @@ func (s Snapshot) Sees(x XID) bool {
 	return !running
 }
 
-// Covers reports whether the snapshot is sure to see every transaction that o sees. It may say false where only ids between
-// the two Xmax decide, and none of those committed.
+// Covers reports whether the snapshot is sure to see every transaction that o sees. It may say
+// false where only ids between the two Xmax decide, and none of those committed.
 func (s Snapshot) Covers(o Snapshot) bool {
 	if s.Xmax < o.Xmax {
 		return false
@@ -104,20 +105,23 @@ func (s Snapshot) Covers(o Snapshot) bool {
 	return true
 }
 
-// Standby is the part of a snapshot that can be trusted when it was taken on a standby. There PostgreSQL prints an
-// empty list of running transactions and calls invisible ones visible; only what lies below Xmin is sure.
+// Standby is the part of a snapshot that can be trusted when it was taken on a standby. There
+// PostgreSQL prints an empty list of running transactions and calls invisible ones visible; only
+// what lies below Xmin is sure.
 func (s Snapshot) Standby() Snapshot { return Snapshot{Xmin: s.Xmin, Xmax: s.Xmin} }
 
-// Both returns the snapshot that sees exactly what a and b both see: what can be said of an answer built from a read under each.
+// Both returns the snapshot that sees exactly what a and b both see: what can be said of an answer
+// built from a read under each.
 func Both(a, b Snapshot) Snapshot {
 	both := Snapshot{Xmin: min(a.Xmin, b.Xmin), Xmax: min(a.Xmax, b.Xmax)}
 	both.InProgress = merge(a, b, func(x XID) bool { return x >= both.Xmin && x < both.Xmax })
 	return both
 }
 
-// Either returns the snapshot that sees exactly what a or b sees. An entry read under a, and found fresh by a ledger whose
-// snapshot is b, is as true as if it had been read under Either(a, b): nothing that b sees and a does not has touched it.
-// TxCache calls this extending the validity interval.
+// Either returns the snapshot that sees exactly what a or b sees. An entry read under a, and found
+// fresh by a ledger whose snapshot is b, is as true as if it had been read under Either(a, b):
+// nothing that b sees and a does not has touched it. TxCache calls this extending the validity
+// interval.
 func Either(a, b Snapshot) Snapshot {
 	either := Snapshot{Xmin: max(a.Xmin, b.Xmin), Xmax: max(a.Xmax, b.Xmax)}
 	either.InProgress = merge(a, b, func(x XID) bool { return !a.Sees(x) && !b.Sees(x) })

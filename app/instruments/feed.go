@@ -24,7 +24,8 @@ type feed struct {
 	problems, hears   prometheus.Gauge
 }
 
-// Feed returns the observer of a process's feed, and registers metrics of it and of the ledger that it fills.
+// Feed returns the observer of a process's feed, and registers metrics of it and of the ledger that
+// it fills.
 func Feed(tel *telemetry.Telemetry, ledger *freshness.Ledger) changelog.Observer {
 	auto := promauto.With(tel.Registry)
 	polls := auto.NewCounterVec(prometheus.CounterOpts{
@@ -75,7 +76,8 @@ func Feed(tel *telemetry.Telemetry, ledger *freshness.Ledger) changelog.Observer
 	return f
 }
 
-// Polled implements changelog.Observer. The lag of what was read back says how old the log is, not how late the feed.
+// Polled implements changelog.Observer. The lag of what was read back says how old the log is, not
+// how late the feed.
 func (f *feed) Polled(p changelog.Polled) {
 	f.polled.Inc()
 	if p.Reset != freshness.NoReset {

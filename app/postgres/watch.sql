@@ -1,6 +1,7 @@
--- What is watched: the triggers of the change log on our tables, in place of those of migration 2. In ordinary sessions those of
--- statements log, one row for each. Where replication applies rows, and for loaders that set session_replication_role, those of
--- rows do: PostgreSQL calls no others there.
+-- What is watched: the triggers of the change log on our tables, in place of those of migration 2.
+-- In ordinary sessions those of statements log, one row for each. Where replication applies rows,
+-- and for loaders that set session_replication_role, those of rows do: PostgreSQL calls no others
+-- there.
 
 DROP TRIGGER log_insert ON listings;
 DROP TRIGGER log_update ON listings;
@@ -20,7 +21,8 @@ BEGIN
 END
 $$;
 
--- strata_watch_listings puts the triggers of the listings in order, also after another table has taken the place of listings.
+-- strata_watch_listings puts the triggers of the listings in order, also after another table has
+-- taken the place of listings.
 CREATE FUNCTION public.strata_watch_listings() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -32,8 +34,8 @@ BEGIN
 END
 $$;
 
--- strata_watch_terms does the same for the words of the listings, which their triggers keep: those who change them by hand are
--- logged, and everybody else by what they do to the listings.
+-- strata_watch_terms does the same for the words of the listings, which their triggers keep: those
+-- who change them by hand are logged, and everybody else by what they do to the listings.
 CREATE FUNCTION public.strata_watch_terms() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

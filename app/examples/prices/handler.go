@@ -11,7 +11,8 @@ import (
 	"example.com/strata/app/freshness"
 )
 
-// handler answers GET /flats/{id}. Whoever names a commit in the header Seen gets an answer that holds it.
+// handler answers GET /flats/{id}. Whoever names a commit in the header Seen gets an answer that
+// holds it.
 func handler(flats *flats) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /flats/{id}", func(w http.ResponseWriter, r *http.Request) {

@@ -1,5 +1,5 @@
-// Command prices is a small service of somebody else's: three tables, one join, net/http. It shows how little of a service has to
-// know that its answers are cached.
+// Command prices is a small service of somebody else's: three tables, one join, net/http. It shows
+// how little of a service has to know that its answers are cached.
 package main
 
 import (
