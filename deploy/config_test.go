@@ -287,7 +287,7 @@ func TestTailSamplingKeepsWhatTheServiceCallsAMiss(t *testing.T) {
 	}
 	decode(t, "deploy/otel-collector/tail-sampling.yaml", &config)
 	var names []string
-	sources := read(t, "app/telemetry/source.go")
+	sources := read(t, "app/cache/source.go")
 	for _, p := range config.Processors.Tail.Policies {
 		names = append(names, p.Name)
 		if p.Name != "misses" {
