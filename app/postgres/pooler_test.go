@@ -244,3 +244,41 @@ func TestOwnersCommandsNameWhatTheyLackOrWorkAllTheSame(t *testing.T) {
 	}
 	d.open(t, Config{})
 }
+
+// A pooler keeps notifications back, and the feed says so. Past it, commits wake the feed while requests go on through the pooler.
+func TestFeedIsWokenPastAPoolerAndSaysWhereItIsNot(t *testing.T) {
+	by := newPooler(t)
+	d := newSmallDatabase(t)
+	direct := d.appURL
+	for name, tt := range map[string]struct {
+		feedURL string
+		heard   bool
+	}{"through the pooler": {"", false}, "past it": {direct, true}} {
+		t.Run(name, func(t *testing.T) {
+			d.appURL = by(direct)
+			db := d.open(t, Config{FeedURL: tt.feedURL})
+			ledger, heard := freshness.NewLedger(freshness.Config{}), make(listening, 1)
+			feed := changelog.NewFeed(changelog.Config{Interval: 2 * time.Second}, db.DialFeed, ledger, heard)
+			ctx, stop := context.WithCancel(t.Context())
+			var feeding sync.WaitGroup
+			feeding.Go(func() { _ = feed.Run(ctx) }) // nil, always
+			defer func() { stop(); feeding.Wait() }()
+			select {
+			case got := <-heard:
+				if got != tt.heard {
+					t.Errorf("notifications are heard: %t, want %t", got, tt.heard)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatal("the feed does not say whether it hears")
+			}
+			l := create(t, db, draft("alpha"))
+			var entry *freshness.Stamp
+			eventually(t, "an entry is fresh", func() bool {
+				entry = readStamp(t, db, l.ID)
+				return ledger.Judge(entry, nil) == freshness.Fresh
+			})
+			d.exec(t, `UPDATE listings SET price_minor = price_minor + 1 WHERE id = $1`, l.ID)
+			eventually(t, "the change is known", func() bool { return ledger.Judge(entry, nil) == freshness.Invalidated })
+		})
+	}
+}
