@@ -33,7 +33,7 @@ func Example() {
 	// In each process.
 	ledger := freshness.NewLedger(freshness.Config{})
 	feed := changelog.NewFeed(changelog.Config{}, changelog.Dialer(pool.Config().ConnConfig), ledger, nil)
-	go feed.Run(ctx)
+	go func() { check(feed.Run(ctx)) }()
 	redis := must(remote.Open(remote.Config{URL: redisURL, Namespace: "prices"}, nil))
 	caches := cache.Open(cache.Config{Strategy: cache.Stamped, Remote: redis}, ledger)
 	defer caches.Close()
