@@ -36,7 +36,7 @@ func (f *Feed) enter(ctx context.Context, conn *pgx.Conn, epoch freshness.Epoch)
 	return nil
 }
 
-// pageOfHistory is how many rows are read back at once: some 2 MB.
+// pageOfHistory is how many rows are read back by one statement, so that none is long.
 const pageOfHistory = 5000
 
 // readBack adds what was logged before and is visible in the look's snapshot, the latest first, up

@@ -20,7 +20,7 @@ type Config struct {
 	Retention   time.Duration // of the change log; 1 h. Must be longer than any entry lives, that of another process included
 	PruneEvery  time.Duration // 1 min
 	Timeout     time.Duration // of one look at the log; 10 s
-	MaxHistory  int           // rows of the log that are read back at the start; 50,000: under a second. Older entries of other processes are misses
+	MaxHistory  int           // rows of the log that are read back at the start; 50,000. Older entries of other processes are misses
 }
 
 func (c Config) withDefaults() Config {
